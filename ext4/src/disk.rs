@@ -1,0 +1,197 @@
+//! What the engine asks of the world: bytes at an offset, and a flush.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::{Mutex, PoisonError};
+
+use crate::{Error, Result};
+
+/// A device of a fixed number of bytes.
+///
+/// Methods take `&self`: a disk may be shared, and two writes to different
+/// places do not disturb each other.
+pub trait Disk: Send + Sync {
+    /// Fills `buffer` from byte `offset` on.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the device fails or ends before the buffer is full.
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()>;
+
+    /// Writes all of `data` at byte `offset`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the device fails or ends before all is written.
+    fn write_at(&self, offset: u64, data: &[u8]) -> Result<()>;
+
+    /// Returns once everything written so far would survive a power cut.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the device fails.
+    fn flush(&self) -> Result<()>;
+
+    /// Length in bytes.
+    fn len(&self) -> u64;
+
+    /// True for a device without a single byte.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A regular file or block device that is open already.
+#[derive(Debug)]
+pub struct FileDisk {
+    file: File,
+    len: u64,
+}
+
+impl FileDisk {
+    /// Takes an open file; its length is asked once.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the length cannot be found by seeking to the end,
+    /// which works for files and block devices alike.
+    pub fn new(mut file: File) -> Result<Self> {
+        use std::io::{Seek, SeekFrom};
+        let len = file.seek(SeekFrom::End(0)).map_err(|source| Error::Io {
+            action: "measure",
+            offset: 0,
+            source,
+        })?;
+        Ok(Self { file, len })
+    }
+
+    /// Gives the file back.
+    #[must_use]
+    pub fn into_inner(self) -> File {
+        self.file
+    }
+}
+
+impl Disk for FileDisk {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
+        self.file.read_exact_at(buffer, offset).map_err(|source| Error::Io {
+            action: "read",
+            offset,
+            source,
+        })
+    }
+
+    fn write_at(&self, offset: u64, data: &[u8]) -> Result<()> {
+        self.file.write_all_at(data, offset).map_err(|source| Error::Io {
+            action: "write",
+            offset,
+            source,
+        })
+    }
+
+    fn flush(&self) -> Result<()> {
+        self.file.sync_data().map_err(|source| Error::Io { action: "flush", offset: 0, source })
+    }
+
+    fn len(&self) -> u64 {
+        self.len
+    }
+}
+
+/// A device in memory, for tests and small images.
+#[derive(Debug, Default)]
+pub struct MemoryDisk {
+    bytes: Mutex<Vec<u8>>,
+}
+
+impl MemoryDisk {
+    /// A device of `len` zero bytes.
+    #[must_use]
+    pub fn new(len: usize) -> Self {
+        Self::from(vec![0; len])
+    }
+
+    /// The bytes it holds now.
+    #[must_use]
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl From<Vec<u8>> for MemoryDisk {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self { bytes: Mutex::new(bytes) }
+    }
+}
+
+/// The part of `0..total` that `offset` and `len` name, as indices.
+fn range(
+    action: &'static str,
+    offset: u64,
+    len: usize,
+    total: usize,
+) -> Result<std::ops::Range<usize>> {
+    usize::try_from(offset)
+        .ok()
+        .and_then(|start| Some(start..start.checked_add(len)?))
+        .filter(|range| range.end <= total)
+        .ok_or_else(|| Error::Io {
+            action,
+            offset,
+            source: io::Error::from(io::ErrorKind::UnexpectedEof),
+        })
+}
+
+impl Disk for MemoryDisk {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
+        let bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        let range = range("read", offset, buffer.len(), bytes.len())?;
+        if let Some(from) = bytes.get(range) {
+            buffer.copy_from_slice(from);
+        }
+        Ok(())
+    }
+
+    fn write_at(&self, offset: u64, data: &[u8]) -> Result<()> {
+        let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        let range = range("write", offset, data.len(), bytes.len())?;
+        if let Some(to) = bytes.get_mut(range) {
+            to.copy_from_slice(data);
+        }
+        Ok(())
+    }
+
+    fn flush(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn len(&self) -> u64 {
+        self.bytes.lock().unwrap_or_else(PoisonError::into_inner).len() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exercise(disk: &dyn Disk) {
+        disk.write_at(3, b"abc").unwrap();
+        let mut back = [0; 5];
+        disk.read_at(2, &mut back).unwrap();
+        assert_eq!(&back, b"\0abc\0");
+        assert!(disk.read_at(disk.len() - 4, &mut back).is_err());
+        disk.flush().unwrap();
+    }
+
+    #[test]
+    fn memory_reads_back_what_was_written_and_ends_where_it_ends() {
+        let disk = MemoryDisk::new(16);
+        exercise(&disk);
+        assert!(disk.write_at(14, b"abc").is_err());
+        assert!(disk.write_at(u64::MAX, b"a").is_err());
+    }
+
+    #[test]
+    fn a_file_reads_back_what_was_written_and_ends_where_it_ends() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(16).unwrap();
+        exercise(&FileDisk::new(file).unwrap());
+    }
+}

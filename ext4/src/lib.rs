@@ -1,0 +1,10 @@
+//! The ext4 engine: reads, formats and changes unmounted ext4 filesystems.
+//!
+//! No async, no unsafe; knows no VM, no daemon and no root. All it asks of the
+//! world is a [`Disk`].
+
+mod disk;
+mod error;
+
+pub use disk::{Disk, FileDisk, MemoryDisk};
+pub use error::{Error, Result};

@@ -1,0 +1,1 @@
+//! The minimal root helper: names and policy, the parts that decide.

@@ -1,0 +1,4 @@
+//! Tests about the repository itself: who may use what, and how it is kept.
+
+mod edges;
+mod sources;
