@@ -1,3 +1,3 @@
-//! The owner's daemon.
+//! The owner's daemon: all of it is in the library.
 
 fn main() {}

@@ -1,0 +1,1 @@
+//! The recipe of a Debian image: which packages, which settings, which command line.

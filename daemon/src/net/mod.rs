@@ -1,0 +1,1 @@
+//! How a guest reaches the world and is reached: addresses, ports, user-mode backends.

@@ -1,0 +1,1 @@
+//! The program that runs a guest: what it is told, how it is confined, how it ends.
