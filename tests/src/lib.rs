@@ -1,6 +1,14 @@
 //! What the end-to-end suites share.
 
+pub mod fsck;
+pub mod kernel;
+pub mod manifest;
+pub mod root;
+mod skip;
+
 use std::path::{Path, PathBuf};
+
+pub use skip::skip;
 
 /// The repository's top folder.
 pub fn repository() -> PathBuf {

@@ -1,0 +1,4 @@
+//! Suites that ask the kernel and e2fsprogs; they need root or sudo, and are
+//! skipped without.
+
+mod oracle;

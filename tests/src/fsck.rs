@@ -1,0 +1,46 @@
+//! e2fsck as a judge: a filesystem is clean, or the test fails.
+
+use std::path::Path;
+use std::process::Command;
+
+/// A tool of e2fsprogs, which may lie outside an ordinary user's `PATH`.
+pub fn tool(name: &str) -> Command {
+    let full = Path::new("/usr/sbin").join(name);
+    if full.exists() { Command::new(full) } else { Command::new(name) }
+}
+
+/// Panics unless `e2fsck -fn` finds nothing to say about the image.
+pub fn assert_clean(image: &Path) {
+    let output = tool("e2fsck").arg("-fn").arg(image).output().expect("e2fsck can be started");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let said: Vec<_> = text
+        .lines()
+        .filter(|line| !line.starts_with("Pass ") && !line.contains(" files ("))
+        .filter(|line| !line.trim().is_empty())
+        .collect();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.code() == Some(0) && said.is_empty(),
+        "e2fsck -fn {}: {}\n{text}{errors}",
+        image.display(),
+        output.status,
+    );
+}
+
+/// Makes a filesystem with mke2fs, the way distributions do.
+pub fn mke2fs(image: &Path, size: u64, arguments: &[&str]) {
+    std::fs::File::create(image)
+        .and_then(|file| file.set_len(size))
+        .expect("an image file can be made");
+    let output = tool("mke2fs")
+        .args(["-q", "-F", "-t", "ext4"])
+        .args(arguments)
+        .arg(image)
+        .output()
+        .expect("mke2fs can be started");
+    assert!(
+        output.status.success(),
+        "mke2fs {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
