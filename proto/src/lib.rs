@@ -1,1 +1,69 @@
 //! What banger's programs say to each other: the contracts, validated nouns, typed clients.
+//!
+//! Wire messages are checked into the types of this crate at the edge; past it no bare
+//! string or number travels. Generated types stay in [`wire`] and in server modules.
+
+mod cpus;
+mod file_mode;
+mod guest_path;
+mod image;
+mod image_name;
+mod isolation;
+mod mib;
+pub mod paths;
+mod refusal;
+mod ssh_target;
+mod stage;
+mod vm;
+mod vm_id;
+mod vm_name;
+mod vm_ref;
+mod vm_state;
+pub mod wire;
+
+#[cfg(feature = "client")]
+pub mod client;
+
+pub use cpus::Cpus;
+pub use file_mode::FileMode;
+pub use guest_path::GuestPath;
+pub use image::{Image, ImageSource};
+pub use image_name::ImageName;
+pub use isolation::Isolation;
+pub use mib::Mib;
+pub use refusal::{Code, Refusal};
+pub use ssh_target::SshTarget;
+pub use stage::{Event, Progress, Stage};
+pub use vm::{NewVm, Running, Vm};
+pub use vm_id::VmId;
+pub use vm_name::VmName;
+pub use vm_ref::VmRef;
+pub use vm_state::VmState;
+
+/// A wire message or an argument that does not fit its type.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{noun} {value}: {rule}")]
+pub struct Invalid {
+    /// What it should have been: `VM name`, `size`.
+    pub noun: &'static str,
+    /// What it was, escaped and cut for people.
+    pub value: String,
+    /// The rule that it breaks.
+    pub rule: &'static str,
+}
+
+impl Invalid {
+    /// Longest part of a rejected value that is repeated to people, in characters.
+    const SHOWN: usize = 64;
+
+    /// Says that `value` is no `noun` because of `rule`.
+    #[must_use]
+    pub fn new(noun: &'static str, value: &str, rule: &'static str) -> Self {
+        let mut shown: String =
+            value.chars().take(Self::SHOWN).flat_map(char::escape_default).collect();
+        if value.chars().nth(Self::SHOWN).is_some() {
+            shown.push('…');
+        }
+        Self { noun, value: format!("\"{shown}\""), rule }
+    }
+}

@@ -1,0 +1,194 @@
+//! How an error crosses the socket: what, because, try.
+
+use prost::Message;
+use tonic::Status;
+
+use crate::{Invalid, wire::daemon::ErrorDetail};
+
+/// The kinds of refusal that callers tell apart; gRPC's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Code {
+    /// The request cannot be right, whatever the state of things.
+    InvalidArgument,
+    /// What it names does not exist.
+    NotFound,
+    /// What it would make exists.
+    AlreadyExists,
+    /// Something else has to be done first.
+    FailedPrecondition,
+    /// The host has not enough of something.
+    ResourceExhausted,
+    /// Another operation on the same thing is under way.
+    Aborted,
+    /// It took too long.
+    DeadlineExceeded,
+    /// The other side cannot be reached, or ends.
+    Unavailable,
+    /// The stored data is damaged.
+    DataLoss,
+    /// A defect, or an operating system that said no where it should not.
+    Internal,
+}
+
+impl Code {
+    const TABLE: [(Self, tonic::Code); 10] = [
+        (Self::InvalidArgument, tonic::Code::InvalidArgument),
+        (Self::NotFound, tonic::Code::NotFound),
+        (Self::AlreadyExists, tonic::Code::AlreadyExists),
+        (Self::FailedPrecondition, tonic::Code::FailedPrecondition),
+        (Self::ResourceExhausted, tonic::Code::ResourceExhausted),
+        (Self::Aborted, tonic::Code::Aborted),
+        (Self::DeadlineExceeded, tonic::Code::DeadlineExceeded),
+        (Self::Unavailable, tonic::Code::Unavailable),
+        (Self::DataLoss, tonic::Code::DataLoss),
+        (Self::Internal, tonic::Code::Internal),
+    ];
+}
+
+/// A failed call.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    /// The kind.
+    pub code: Code,
+    /// What happened, in one line.
+    pub message: String,
+    /// Causes, outermost first.
+    pub chain: Vec<String>,
+    /// What to do next; empty when there is nothing sensible to say.
+    pub hint: String,
+    /// The stage that failed; empty outside of staged operations.
+    pub stage: String,
+    /// Last lines of the guest's console when they help; written by the guest.
+    pub console_tail: String,
+}
+
+impl Refusal {
+    /// Longest text that crosses in one field, in bytes: headers are limited.
+    const LONGEST: usize = 1500;
+
+    /// A refusal of one line.
+    #[must_use]
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            chain: Vec::new(),
+            hint: String::new(),
+            stage: String::new(),
+            console_tail: String::new(),
+        }
+    }
+
+    /// A refusal that tells an error and its causes.
+    #[must_use]
+    pub fn from_error(code: Code, error: &dyn std::error::Error) -> Self {
+        let mut refusal = Self::new(code, error.to_string());
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            refusal.chain.push(error.to_string());
+            cause = error.source();
+        }
+        refusal
+    }
+
+    /// The same with what to do next.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = hint.into();
+        self
+    }
+}
+
+/// The last part of `text` that fits, cut at a character.
+fn tail(text: &str, longest: usize) -> &str {
+    let start = (text.len().saturating_sub(longest)..=text.len())
+        .find(|&at| text.is_char_boundary(at))
+        .unwrap_or(0);
+    text.get(start..).unwrap_or_default()
+}
+
+impl From<Refusal> for Status {
+    fn from(refusal: Refusal) -> Self {
+        let code = Code::TABLE
+            .iter()
+            .find(|row| row.0 == refusal.code)
+            .map_or(tonic::Code::Internal, |row| row.1);
+        let detail = ErrorDetail {
+            message: tail(&refusal.message, Refusal::LONGEST).to_owned(),
+            chain: refusal
+                .chain
+                .iter()
+                .map(|cause| tail(cause, Refusal::LONGEST / 4).to_owned())
+                .take(8)
+                .collect(),
+            hint: tail(&refusal.hint, Refusal::LONGEST / 2).to_owned(),
+            stage: refusal.stage,
+            console_tail: tail(&refusal.console_tail, Refusal::LONGEST).to_owned(),
+        };
+        Self::with_details(code, detail.message.clone(), detail.encode_to_vec().into())
+    }
+}
+
+impl From<Status> for Refusal {
+    fn from(status: Status) -> Self {
+        let code = Code::TABLE
+            .iter()
+            .find(|row| row.1 == status.code())
+            .map_or(Code::Internal, |row| row.0);
+        match ErrorDetail::decode(status.details()) {
+            Ok(detail) if !detail.message.is_empty() => Self {
+                code,
+                message: detail.message,
+                chain: detail.chain,
+                hint: detail.hint,
+                stage: detail.stage,
+                console_tail: detail.console_tail,
+            },
+            // Not ours: the transport's own word.
+            _ => Self::from_error(code, &status),
+        }
+    }
+}
+
+impl From<Invalid> for Refusal {
+    fn from(invalid: Invalid) -> Self {
+        Self::new(Code::InvalidArgument, invalid.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_survives_the_wire() {
+        for (code, _) in Code::TABLE {
+            let refusal = Refusal {
+                code,
+                message: "cannot start web".into(),
+                chain: vec!["no QEMU".into()],
+                hint: "apt-get install qemu-system-x86".into(),
+                stage: "spawn_vmm".into(),
+                console_tail: "Kernel panic".into(),
+            };
+            assert_eq!(Refusal::from(Status::from(refusal.clone())), refusal);
+        }
+    }
+
+    #[test]
+    fn a_transport_error_is_told_as_it_is() {
+        let refusal = Refusal::from(Status::unavailable("tcp connect error"));
+        assert_eq!(refusal.code, Code::Unavailable);
+        assert!(refusal.message.contains("tcp connect error"));
+    }
+
+    #[test]
+    fn what_the_guest_wrote_does_not_overflow_the_header() {
+        let refusal =
+            Refusal { console_tail: "é\n".repeat(100_000), ..Refusal::new(Code::Internal, "x") };
+        let back = Refusal::from(Status::from(refusal));
+        assert!(back.console_tail.len() <= Refusal::LONGEST);
+        assert!(back.console_tail.ends_with("é\n"));
+    }
+}

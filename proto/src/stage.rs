@@ -1,0 +1,127 @@
+//! What a long operation tells while it goes on.
+
+use std::time::Duration;
+
+use crate::{Image, Invalid, Vm, wire::daemon as wire};
+
+/// A named step of a long operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stage {
+    /// The step's fixed name: `prepare_work_disk`.
+    pub name: String,
+    /// What it does this time: `applying work seed`.
+    pub detail: String,
+}
+
+/// How far the running stage is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes done.
+    pub bytes: u64,
+    /// Bytes in all, when known.
+    pub total_bytes: Option<u64>,
+}
+
+/// One event of a long operation that ends with a `T`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event<T> {
+    /// A step has begun.
+    StageStarted(Stage),
+    /// A step has ended well, after so long.
+    StageFinished(Stage, Duration),
+    /// One line that the user should see.
+    Notice(String),
+    /// How far the running step is.
+    Progress(Progress),
+    /// The operation has ended well.
+    Done(T),
+}
+
+/// The parts that every stream of events has.
+macro_rules! event_conversions {
+    ($wire_event:ident, $wire_oneof:path, $done:ty, { $($progress_in:tt)* }, $progress_out:expr) => {
+        impl TryFrom<wire::$wire_event> for Event<$done> {
+            type Error = Invalid;
+
+            fn try_from(message: wire::$wire_event) -> Result<Self, Invalid> {
+                use $wire_oneof as Wire;
+                let event = message
+                    .event
+                    .ok_or_else(|| Invalid::new("event", "", "the message is empty"))?;
+                Ok(match event {
+                    Wire::StageStarted(stage) => {
+                        Self::StageStarted(Stage { name: stage.name, detail: stage.detail })
+                    }
+                    Wire::StageFinished(stage) => Self::StageFinished(
+                        Stage { name: stage.name, detail: stage.detail },
+                        Duration::from_micros(stage.duration_us),
+                    ),
+                    Wire::Notice(notice) => Self::Notice(notice.text),
+                    $($progress_in)*
+                    Wire::Done(done) => Self::Done(done.try_into()?),
+                })
+            }
+        }
+
+        impl From<Event<$done>> for wire::$wire_event {
+            fn from(event: Event<$done>) -> Self {
+                use $wire_oneof as Wire;
+                let progress: fn(Progress) -> Option<Wire> = $progress_out;
+                let event = match event {
+                    Event::StageStarted(Stage { name, detail }) => {
+                        Some(Wire::StageStarted(wire::StageStarted { name, detail }))
+                    }
+                    Event::StageFinished(Stage { name, detail }, duration) => {
+                        let duration_us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+                        Some(Wire::StageFinished(wire::StageFinished { name, detail, duration_us }))
+                    }
+                    Event::Notice(text) => Some(Wire::Notice(wire::Notice { text })),
+                    Event::Progress(done) => progress(done),
+                    Event::Done(done) => Some(Wire::Done(done.into())),
+                };
+                Self { event }
+            }
+        }
+    };
+}
+
+event_conversions!(
+    ImageEvent,
+    wire::image_event::Event,
+    Image,
+    {
+        Wire::Progress(progress) => Self::Progress(Progress {
+            bytes: progress.bytes,
+            total_bytes: (progress.total_bytes != 0).then_some(progress.total_bytes),
+        }),
+    },
+    |progress| Some(Wire::Progress(wire::Progress {
+        bytes: progress.bytes,
+        total_bytes: progress.total_bytes.unwrap_or(0),
+    }))
+);
+event_conversions!(VmEvent, wire::vm_event::Event, Vm, {}, |_| None);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_survive_the_wire() {
+        let stage = Stage { name: "prepare_work_disk".into(), detail: "applying work seed".into() };
+        let events: [Event<Image>; 4] = [
+            Event::StageStarted(stage.clone()),
+            Event::StageFinished(stage, Duration::from_micros(1234)),
+            Event::Notice("no KVM".into()),
+            Event::Progress(Progress { bytes: 3, total_bytes: None }),
+        ];
+        for event in events {
+            assert_eq!(Event::try_from(wire::ImageEvent::from(event.clone())), Ok(event));
+        }
+    }
+
+    #[test]
+    fn an_empty_event_is_refused() {
+        assert!(Event::<Vm>::try_from(wire::VmEvent { event: None }).is_err());
+    }
+}

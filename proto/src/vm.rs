@@ -1,0 +1,243 @@
+//! A VM as people see it, and what makes a new one.
+
+use std::path::PathBuf;
+
+use crate::{
+    Cpus, ImageName, Invalid, Isolation, Mib, VmId, VmName, VmState, wire::daemon as wire,
+};
+
+/// A VM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Vm {
+    /// Its identity.
+    pub id: VmId,
+    /// Its name, which is the guest's host name.
+    pub name: VmName,
+    /// The image it was made from.
+    pub image: ImageName,
+    /// Where it is in its life.
+    pub state: VmState,
+    /// Why it is there, when that is not plain; empty otherwise.
+    pub state_reason: String,
+    /// How it runs.
+    pub isolation: Isolation,
+    /// Virtual processors.
+    pub cpus: Cpus,
+    /// Memory.
+    pub memory: Mib,
+    /// Size of the work disk.
+    pub disk: Mib,
+    /// Seconds since the epoch.
+    pub created_at: i64,
+    /// Whether it is removed with the command that holds it.
+    pub ephemeral: bool,
+    /// What is only known while the VMM runs.
+    pub running: Option<Running>,
+    /// Folder on the host with its files.
+    pub directory: PathBuf,
+    /// Bytes that its disks take on the host.
+    pub allocated_bytes: u64,
+}
+
+/// What is known of a VM while its VMM runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Running {
+    /// Seconds since the epoch.
+    pub started_at: i64,
+    /// Process id of the VMM.
+    pub vmm_pid: u32,
+    /// Loopback port of the guest's sshd.
+    pub ssh_port: u16,
+    /// `kvm` or `tcg`.
+    pub accelerator: String,
+    /// `passt` or `slirp`.
+    pub network: String,
+    /// The walls around the VMM, a line each.
+    pub confinement: Vec<String>,
+}
+
+/// What a new VM is to be; what is absent is the daemon's choice.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NewVm {
+    /// Its name.
+    pub name: Option<VmName>,
+    /// The image; the only one there is when absent.
+    pub image: Option<ImageName>,
+    /// Virtual processors.
+    pub cpus: Option<Cpus>,
+    /// Memory.
+    pub memory: Option<Mib>,
+    /// Size of the work disk.
+    pub disk: Option<Mib>,
+    /// Removed with the command that holds it.
+    pub ephemeral: bool,
+}
+
+impl TryFrom<wire::CreateVmRequest> for NewVm {
+    type Error = Invalid;
+
+    fn try_from(wire: wire::CreateVmRequest) -> Result<Self, Invalid> {
+        let mib = |value| (value != 0).then(|| Mib::new(value)).transpose();
+        Ok(Self {
+            name: (!wire.name.is_empty()).then(|| wire.name.parse()).transpose()?,
+            image: (!wire.image.is_empty()).then(|| wire.image.parse()).transpose()?,
+            cpus: (wire.cpus != 0).then(|| Cpus::new(wire.cpus)).transpose()?,
+            memory: mib(wire.memory_mib)?,
+            disk: mib(wire.disk_mib)?,
+            ephemeral: wire.ephemeral,
+        })
+    }
+}
+
+impl From<NewVm> for wire::CreateVmRequest {
+    fn from(new: NewVm) -> Self {
+        Self {
+            name: new.name.map(|name| name.to_string()).unwrap_or_default(),
+            image: new.image.map(|image| image.to_string()).unwrap_or_default(),
+            cpus: new.cpus.map_or(0, |cpus| cpus.get().into()),
+            memory_mib: new.memory.map_or(0, Mib::get),
+            disk_mib: new.disk.map_or(0, Mib::get),
+            ephemeral: new.ephemeral,
+        }
+    }
+}
+
+impl TryFrom<wire::Vm> for Vm {
+    type Error = Invalid;
+
+    fn try_from(wire: wire::Vm) -> Result<Self, Invalid> {
+        let port = |port: u32| {
+            u16::try_from(port)
+                .map_err(|_| Invalid::new("port", &port.to_string(), "use at most 65535"))
+        };
+        let running = (wire.vmm_pid != 0)
+            .then(|| {
+                Ok(Running {
+                    started_at: wire.started_at,
+                    vmm_pid: wire.vmm_pid,
+                    ssh_port: port(wire.ssh_port)?,
+                    accelerator: wire.accelerator.clone(),
+                    network: wire.network.clone(),
+                    confinement: wire.confinement.clone(),
+                })
+            })
+            .transpose()?;
+        Ok(Self {
+            id: wire.id.parse()?,
+            name: wire.name.parse()?,
+            image: wire.image.parse()?,
+            state: wire.state().try_into()?,
+            isolation: wire.isolation().try_into()?,
+            state_reason: wire.state_reason,
+            cpus: Cpus::new(wire.cpus)?,
+            memory: Mib::new(wire.memory_mib)?,
+            disk: Mib::new(wire.disk_mib)?,
+            created_at: wire.created_at,
+            ephemeral: wire.ephemeral,
+            running,
+            directory: wire.directory.into(),
+            allocated_bytes: wire.allocated_bytes,
+        })
+    }
+}
+
+impl From<Vm> for wire::Vm {
+    fn from(vm: Vm) -> Self {
+        let mut wire = Self {
+            id: vm.id.to_string(),
+            name: vm.name.to_string(),
+            image: vm.image.to_string(),
+            state: wire::VmState::from(vm.state).into(),
+            state_reason: vm.state_reason,
+            isolation: wire::Isolation::from(vm.isolation).into(),
+            cpus: vm.cpus.get().into(),
+            memory_mib: vm.memory.get(),
+            disk_mib: vm.disk.get(),
+            created_at: vm.created_at,
+            ephemeral: vm.ephemeral,
+            directory: vm.directory.to_string_lossy().into_owned(),
+            allocated_bytes: vm.allocated_bytes,
+            ..Self::default()
+        };
+        if let Some(running) = vm.running {
+            wire.started_at = running.started_at;
+            wire.vmm_pid = running.vmm_pid;
+            wire.ssh_port = running.ssh_port.into();
+            wire.accelerator = running.accelerator;
+            wire.network = running.network;
+            wire.confinement = running.confinement;
+        }
+        wire
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vm() -> Vm {
+        Vm {
+            id: VmId::random(),
+            name: "web".parse().unwrap(),
+            image: "debian".parse().unwrap(),
+            state: VmState::Running,
+            state_reason: String::new(),
+            isolation: Isolation::Rootless,
+            cpus: Cpus::new(2).unwrap(),
+            memory: Mib::new(1024).unwrap(),
+            disk: Mib::new(8192).unwrap(),
+            created_at: 1,
+            ephemeral: true,
+            running: Some(Running {
+                started_at: 2,
+                vmm_pid: 3,
+                ssh_port: 4,
+                accelerator: "tcg".into(),
+                network: "passt".into(),
+                confinement: vec!["no_new_privs".into()],
+            }),
+            directory: "/d".into(),
+            allocated_bytes: 5,
+        }
+    }
+
+    #[test]
+    fn a_vm_survives_the_wire() {
+        let stopped = Vm { running: None, state: VmState::Stopped, ..vm() };
+        for vm in [vm(), stopped] {
+            assert_eq!(Vm::try_from(wire::Vm::from(vm.clone())), Ok(vm));
+        }
+    }
+
+    #[test]
+    fn a_message_that_breaks_a_rule_is_refused() {
+        let broken: [fn(&mut wire::Vm); 6] = [
+            |vm| vm.id = "x".into(),
+            |vm| vm.name = "X".into(),
+            |vm| vm.state = 99,
+            |vm| vm.cpus = 0,
+            |vm| vm.ssh_port = 65_536,
+            |vm| vm.isolation = 0,
+        ];
+        for break_it in broken {
+            let mut wire = wire::Vm::from(vm());
+            break_it(&mut wire);
+            assert!(Vm::try_from(wire).is_err());
+        }
+    }
+
+    #[test]
+    fn what_a_new_vm_leaves_open_stays_open() {
+        for new in [
+            NewVm::default(),
+            NewVm {
+                name: Some("web".parse().unwrap()),
+                cpus: Some(Cpus::new(2).unwrap()),
+                ephemeral: true,
+                ..NewVm::default()
+            },
+        ] {
+            assert_eq!(NewVm::try_from(wire::CreateVmRequest::from(new.clone())), Ok(new));
+        }
+    }
+}
