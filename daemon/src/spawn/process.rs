@@ -1,0 +1,176 @@
+//! A process that may not be our child: its lasting name, its end, its killing.
+
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use serde::{Deserialize, Serialize};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// The name of a process that no later process will ever have: its number, when
+/// it began, and in which run of the kernel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessId {
+    /// Process number.
+    pub pid: u32,
+    /// Clock ticks between the kernel's start and the process's (field 22 of
+    /// `/proc/PID/stat`).
+    pub start_ticks: u64,
+    /// The kernel's run, from `/proc/sys/kernel/random/boot_id`.
+    pub boot_id: String,
+}
+
+/// The kernel's run.
+///
+/// # Errors
+/// When `/proc` is not there.
+pub(crate) fn boot_id() -> io::Result<String> {
+    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+}
+
+/// State letter and start time of a process, from the text of its `stat` file.
+/// The program's name stands in brackets and may itself hold brackets and spaces.
+fn parse_stat(text: &str) -> Option<(char, u64)> {
+    let (_, rest) = text.rsplit_once(')')?;
+    let mut fields = rest.split_ascii_whitespace();
+    let state = fields.next()?.chars().next()?;
+    Some((state, fields.nth(18)?.parse().ok()?))
+}
+
+/// A process that is held: its number cannot mean another one.
+#[derive(Debug)]
+pub struct Process {
+    id: ProcessId,
+    pidfd: AsyncFd<OwnedFd>,
+}
+
+impl Process {
+    /// Holds a process whose number is known to be right, such as a child of ours
+    /// that was not waited for yet.
+    ///
+    /// # Errors
+    /// When there is no such process, or no pidfd is to be had.
+    pub fn hold(pid: u32) -> io::Result<Self> {
+        let gone = || io::Error::from(Errno::SRCH);
+        let number = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or_else(gone)?;
+        let pidfd = pidfd_open(number, PidfdFlags::empty())?;
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).map_err(|error| {
+            if error.kind() == io::ErrorKind::NotFound { gone() } else { error }
+        })?;
+        let (_, start_ticks) = parse_stat(&stat).ok_or_else(gone)?;
+        #[expect(
+            deprecated,
+            reason = "sound for an OwnedFd, which names one descriptor all its life; what replaces it needs unsafe code"
+        )]
+        let pidfd = AsyncFd::with_interest(pidfd, Interest::READABLE)?;
+        Ok(Self { id: ProcessId { pid, start_ticks, boot_id: boot_id()? }, pidfd })
+    }
+
+    /// Finds a process again, for example after a restart of the daemon. `None`
+    /// when it has ended, even where another has its number now.
+    ///
+    /// # Errors
+    /// When it cannot be told.
+    pub fn find(id: &ProcessId) -> io::Result<Option<Self>> {
+        let process = match Self::hold(id.pid) {
+            Ok(process) => process,
+            Err(error) if error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => {
+                return Ok(None);
+            }
+            // A number that belongs to a thread now, or to nothing at all.
+            Err(error) if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        Ok((process.id == *id && !process.has_ended()).then_some(process))
+    }
+
+    /// Its lasting name.
+    #[must_use]
+    pub fn id(&self) -> &ProcessId {
+        &self.id
+    }
+
+    /// True once it has ended, waited for or not.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        fs::read_to_string(format!("/proc/{}/stat", self.id.pid))
+            .ok()
+            .and_then(|text| parse_stat(&text))
+            .is_none_or(|(state, start)| matches!(state, 'Z' | 'X') || start != self.id.start_ticks)
+    }
+
+    /// Returns once it has ended.
+    ///
+    /// # Errors
+    /// When the kernel does not tell.
+    pub async fn ended(&self) -> io::Result<()> {
+        // A pidfd becomes readable at the end of the process and stays so.
+        self.pidfd.readable().await.map(|mut ready| ready.retain_ready())
+    }
+
+    /// Sends a signal. That the process has ended already is no error.
+    ///
+    /// # Errors
+    /// When the signal may not be sent.
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
+        match pidfd_send_signal(self.pidfd.get_ref(), signal) {
+            Ok(()) | Err(Errno::SRCH) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Kills it and returns once it has ended.
+    ///
+    /// # Errors
+    /// When it may not be killed, or the kernel does not tell of its end.
+    pub async fn kill(&self) -> io::Result<()> {
+        self.signal(Signal::KILL)?;
+        self.ended().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_program_name_with_brackets_does_not_confuse() {
+        let text = "7 (a) b) S) R 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4711 99 1";
+        assert_eq!(parse_stat(text), Some(('R', 4711)));
+        assert_eq!(parse_stat("7 (cut"), None);
+        assert_eq!(parse_stat("7 (a) R 1 2"), None);
+    }
+
+    #[tokio::test]
+    async fn a_process_is_found_by_its_name_and_not_by_its_number_alone() {
+        let mut child = Command::new("/bin/sleep").arg("60").stdin(Stdio::null()).spawn().unwrap();
+        let held = Process::hold(child.id()).unwrap();
+        let id = held.id().clone();
+        assert!(Process::find(&id).unwrap().is_some());
+        let other = ProcessId { start_ticks: id.start_ticks + 1, ..id.clone() };
+        assert!(Process::find(&other).unwrap().is_none());
+        let other = ProcessId { boot_id: "another".into(), ..id.clone() };
+        assert!(Process::find(&other).unwrap().is_none());
+
+        assert!(
+            tokio::time::timeout(Duration::from_millis(50), held.ended()).await.is_err(),
+            "it still runs"
+        );
+        held.kill().await.unwrap();
+        // Nobody has waited for it: it is a zombie, and that is an ended process.
+        assert!(held.has_ended());
+        assert!(Process::find(&id).unwrap().is_none());
+        child.wait().unwrap();
+        assert!(Process::find(&id).unwrap().is_none());
+        held.signal(Signal::KILL).unwrap();
+        held.ended().await.unwrap();
+    }
+}

@@ -1,0 +1,150 @@
+//! Which programs banger starts, and where they are looked for.
+
+use std::ffi::OsString;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// A program that banger may start.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Program {
+    /// File name in a directory of programs.
+    pub name: &'static str,
+    /// Debian package that holds it.
+    pub package: &'static str,
+    /// What banger wants it for, as the end of "is needed to ...".
+    pub purpose: &'static str,
+}
+
+/// The virtual machine monitor.
+pub const QEMU: Program = Program {
+    name: "qemu-system-x86_64",
+    package: "qemu-system-x86",
+    purpose: "run virtual machines",
+};
+/// User-mode network without a way to the host's loopback.
+pub const PASST: Program =
+    Program { name: "passt", package: "passt", purpose: "give guests a network" };
+/// Puts a program into namespaces of its own.
+pub const BWRAP: Program =
+    Program { name: "bwrap", package: "bubblewrap", purpose: "confine virtual machines" };
+/// Makes a Debian root filesystem without root.
+pub const MMDEBSTRAP: Program =
+    Program { name: "mmdebstrap", package: "mmdebstrap", purpose: "build Debian images" };
+
+/// Every program that banger starts. Nothing else is ever executed.
+pub const PROGRAMS: &[&Program] = &[&QEMU, &PASST, &BWRAP, &MMDEBSTRAP];
+
+/// Where programs are looked for, in this order. `PATH` is not asked: whoever
+/// started the daemon would choose the programs that open the user's disks.
+const DIRECTORIES: &[&str] =
+    &["/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/sbin"];
+
+/// A program that is not there.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{name} is needed to {purpose} and was not found in {searched}; install it with: sudo apt install {package}"
+)]
+pub struct Missing {
+    name: &'static str,
+    purpose: &'static str,
+    package: &'static str,
+    searched: String,
+}
+
+/// Finds programs in a fixed list of directories.
+#[derive(Debug, Clone)]
+pub struct Finder {
+    directories: Vec<PathBuf>,
+}
+
+impl Default for Finder {
+    fn default() -> Self {
+        Self { directories: DIRECTORIES.iter().map(PathBuf::from).collect() }
+    }
+}
+
+impl Finder {
+    /// Looks into `first` before the usual directories, for programs that were
+    /// installed elsewhere. A relative path is left out: it would name another
+    /// place for every working directory.
+    #[must_use]
+    pub fn with_override(first: Option<&Path>) -> Self {
+        let mut finder = Self::default();
+        if let Some(first) = first.filter(|path| path.is_absolute()) {
+            finder.directories.insert(0, first.to_owned());
+        }
+        finder
+    }
+
+    /// Looks into these directories and nowhere else.
+    #[must_use]
+    pub fn only(directories: Vec<PathBuf>) -> Self {
+        Self { directories }
+    }
+
+    /// The path of `program`.
+    ///
+    /// # Errors
+    /// [`Missing`], which names the package to install.
+    pub fn find(&self, program: &Program) -> Result<PathBuf, Missing> {
+        self.directories
+            .iter()
+            .map(|directory| directory.join(program.name))
+            .find(|path| {
+                path.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+            })
+            .ok_or_else(|| Missing {
+                name: program.name,
+                purpose: program.purpose,
+                package: program.package,
+                searched: self
+                    .directories
+                    .iter()
+                    .map(|d| d.display().to_string())
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            })
+    }
+
+    /// The directories as a value for `PATH`, for programs that start others.
+    #[must_use]
+    pub fn search_path(&self) -> OsString {
+        let mut joined = OsString::new();
+        for directory in &self.directories {
+            if !joined.is_empty() {
+                joined.push(":");
+            }
+            joined.push(directory);
+        }
+        joined
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_program_names_its_package() {
+        let text = Finder::only(vec!["/nonexistent".into()]).find(&PASST).unwrap_err().to_string();
+        assert!(text.contains("sudo apt install passt"), "{text}");
+        assert!(text.contains("/nonexistent"), "{text}");
+    }
+
+    #[test]
+    fn an_override_comes_first_and_a_file_that_cannot_run_does_not_count() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(QEMU.name);
+        std::fs::write(&file, "").unwrap();
+        let finder = Finder::only(vec![folder.path().to_owned()]);
+        assert!(finder.find(&QEMU).is_err());
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(Finder::with_override(Some(folder.path())).find(&QEMU).unwrap(), file);
+    }
+
+    #[test]
+    fn a_relative_override_is_left_out() {
+        let finder = Finder::with_override(Some(Path::new("bin")));
+        assert_eq!(finder.search_path(), Finder::default().search_path());
+    }
+}
