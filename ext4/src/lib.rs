@@ -5,6 +5,11 @@
 
 mod disk;
 mod error;
+mod ingest;
 
 pub use disk::{Disk, FileDisk, MemoryDisk};
 pub use error::{Error, Result};
+pub use ingest::{
+    Content, Entry, EntryKind, HostTree, Sink, Source, Stream, TarStream, Times, Timestamp, Xattr,
+    acl_from_disk, acl_to_disk,
+};

@@ -1,0 +1,16 @@
+//! Taking trees in: what an entry is, and the places entries come from.
+
+mod acl;
+mod content;
+mod host;
+mod pax;
+mod source;
+mod sparse;
+mod tar;
+mod tar_member;
+
+pub use acl::{acl_from_disk, acl_to_disk};
+pub use content::{Content, Stream};
+pub use host::HostTree;
+pub use source::{Entry, EntryKind, Sink, Source, Times, Timestamp, Xattr};
+pub use tar::TarStream;
