@@ -25,3 +25,7 @@ pub mod daemon {
 pub mod roothelper {
     tonic::include_proto!("banger.roothelper.v1");
 }
+
+/// Both contracts as an encoded `google.protobuf.FileDescriptorSet`, for tests that walk
+/// the services.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -1,1 +1,14 @@
-//! The minimal root helper: names and policy, the parts that decide.
+//! The minimal root helper, as far as it decides without touching anything: who owns
+//! what, under which name, and which request asks polkit for which action.
+//!
+//! The parts that act (transport, polkit, kernel, the ext4 worker) stand on these.
+
+mod limits;
+mod names;
+mod owner;
+mod policy;
+
+pub use limits::{LimitExceeded, Limits};
+pub use names::{Names, Ownership};
+pub use owner::{NotAnOwner, OwnerUid};
+pub use policy::{Action, Authorisation, Method};
