@@ -1,10 +1,24 @@
 # The only door: every way to build, run and prove banger.
-.PHONY: test check
+PREFIX ?= /usr/local
+.PHONY: help build test check install uninstall clean
 
-test:
-	cargo nextest run --workspace --locked --no-fail-fast
+help: ## what there is
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
-check:
-	cargo fmt --check
-	cargo clippy --workspace --all-targets --locked -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
+build: ## the programs, in release
+	cargo build --release --locked -p banger -p bangerd
+
+test: ## every suite
+	@scripts/test.sh
+
+check: ## formatting, lints, licences, documentation
+	@scripts/check.sh
+
+install: build ## the programs, into $(DESTDIR)$(PREFIX)/bin
+	scripts/install.sh "$(DESTDIR)$(PREFIX)/bin"
+
+uninstall: ## removes what install put there; VMs and images stay
+	rm -f "$(DESTDIR)$(PREFIX)/bin/banger" "$(DESTDIR)$(PREFIX)/bin/bangerd"
+
+clean: ## what the build made
+	cargo clean
