@@ -6,6 +6,9 @@
 mod disk;
 mod error;
 mod ingest;
+pub mod layout;
+pub mod le;
+mod overlay;
 
 pub use disk::{Disk, FileDisk, MemoryDisk};
 pub use error::{Error, Result};
@@ -13,3 +16,4 @@ pub use ingest::{
     Content, Entry, EntryKind, HostTree, Sink, Source, Stream, TarStream, Times, Timestamp, Xattr,
     acl_from_disk, acl_to_disk,
 };
+pub use overlay::Overlay;

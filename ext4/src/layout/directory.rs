@@ -1,0 +1,216 @@
+//! Linear directory blocks: entries one behind the other, a checksum in a fake last entry.
+
+use super::checksum::crc32c;
+use crate::le;
+use crate::{Error, Result};
+
+/// Bytes of the fake entry that carries a block's checksum.
+pub const TAIL_SIZE: usize = 12;
+/// Longest name, in bytes.
+pub const MAX_NAME: usize = 255;
+/// `file_type` of the fake entry.
+const TAIL_TYPE: u8 = 0xde;
+/// Bytes of an entry before its name.
+pub const ENTRY_HEADER: usize = 8;
+
+/// Bytes an entry with a name of this length needs.
+#[must_use]
+pub fn entry_size(name_len: usize) -> usize {
+    (ENTRY_HEADER + name_len).next_multiple_of(4)
+}
+
+/// One entry, as it lies in its block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DirEntry<'a> {
+    /// Where in the block it begins.
+    pub offset: usize,
+    /// `rec_len`: bytes to the next entry.
+    pub rec_len: usize,
+    /// The inode; 0 is an unused entry.
+    pub inode: u32,
+    /// `file_type`, 0 when the filesystem does not keep it.
+    pub file_type: u8,
+    /// The name, 1 to 255 bytes for an entry in use.
+    pub name: &'a [u8],
+}
+
+/// Iterates the entries of a block (or of inline data) and ends with an error
+/// at the first impossible one.
+#[derive(Debug, Clone)]
+pub struct DirEntries<'a> {
+    bytes: &'a [u8],
+    block_size: usize,
+    offset: usize,
+    types: bool,
+}
+
+/// The entries of a directory block. With `tail` its last 12 bytes are the
+/// checksum's; `types` says that the feature `filetype` is on.
+#[must_use]
+pub fn entries(block: &[u8], tail: bool, types: bool) -> DirEntries<'_> {
+    let end = if tail { block.len().saturating_sub(TAIL_SIZE) } else { block.len() };
+    let bytes = block.get(..end).unwrap_or_default();
+    DirEntries { bytes, block_size: block.len(), offset: 0, types }
+}
+
+impl<'a> Iterator for DirEntries<'a> {
+    type Item = Result<DirEntry<'a>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.offset >= self.bytes.len() {
+            return None;
+        }
+        let entry = self.entry();
+        // Behind a damaged entry nothing can be found.
+        self.offset = match &entry {
+            Ok(entry) => entry.offset + entry.rec_len,
+            Err(_) => self.bytes.len(),
+        };
+        Some(entry)
+    }
+}
+
+impl<'a> DirEntries<'a> {
+    fn entry(&self) -> Result<DirEntry<'a>> {
+        let offset = self.offset;
+        let bad = |what: &str| {
+            Err(Error::Corrupt { what: format!("directory entry at byte {offset}: {what}") })
+        };
+        let rest = self.bytes.get(offset..).unwrap_or_default();
+        let (Some(inode), Some(stored)) = (le::get::<u32>(rest, 0), le::get::<u16>(rest, 4)) else {
+            return bad("it is cut short");
+        };
+        let rec_len = decode_rec_len(stored, self.block_size);
+        if rec_len < ENTRY_HEADER || rec_len > rest.len() || !rec_len.is_multiple_of(4) {
+            return bad("its length is impossible");
+        }
+        let name_len: u8 = le::get_or_zero(rest, 6);
+        let Some(name) = rest.get(ENTRY_HEADER..ENTRY_HEADER + usize::from(name_len)) else {
+            return bad("its name leaves the block");
+        };
+        if entry_size(name.len()) > rec_len {
+            return bad("its name leaves the entry");
+        }
+        if inode != 0 && (name.is_empty() || name.contains(&b'/') || name.contains(&0)) {
+            return bad("its name is impossible");
+        }
+        let file_type = if self.types { le::get_or_zero(rest, 7) } else { 0 };
+        Ok(DirEntry { offset, rec_len, inode, file_type, name })
+    }
+}
+
+/// `rec_len` as stored means itself, but for blocks of 64 KiB.
+#[must_use]
+pub fn decode_rec_len(stored: u16, block_size: usize) -> usize {
+    let len = usize::from(stored);
+    if block_size < 65_536 {
+        len
+    } else if stored == 65_535 || stored == 0 {
+        block_size
+    } else {
+        len & 65_532 | (len & 3) << 16
+    }
+}
+
+/// The stored form of a length.
+#[must_use]
+pub fn encode_rec_len(len: usize, block_size: usize) -> u16 {
+    if block_size < 65_536 || len < 65_536 {
+        len as u16
+    } else if len == block_size {
+        65_535
+    } else {
+        (len & 65_532 | len >> 16 & 3) as u16
+    }
+}
+
+/// Writes an entry at `offset`; false, and perhaps part of it written, when it
+/// does not fit the block or its own length.
+pub fn put_entry(
+    block: &mut [u8],
+    offset: usize,
+    rec_len: usize,
+    inode: u32,
+    file_type: u8,
+    name: &[u8],
+) -> bool {
+    let stored = encode_rec_len(rec_len, block.len());
+    name.len() <= MAX_NAME
+        && entry_size(name.len()) <= rec_len
+        && offset.checked_add(rec_len).is_some_and(|end| end <= block.len())
+        && le::put(block, offset, inode)
+        && le::put(block, offset + 4, stored)
+        && le::put(block, offset + 6, name.len() as u8)
+        && le::put(block, offset + 7, file_type)
+        && le::put_bytes(block, offset + ENTRY_HEADER, name)
+}
+
+/// True when the block ends with the fake entry of a checksum.
+#[must_use]
+pub fn has_tail(block: &[u8]) -> bool {
+    let Some(at) = block.len().checked_sub(TAIL_SIZE) else { return false };
+    le::get::<u32>(block, at) == Some(0)
+        && le::get::<u16>(block, at + 4) == Some(TAIL_SIZE as u16)
+        && le::get::<u8>(block, at + 6) == Some(0)
+        && le::get::<u8>(block, at + 7) == Some(TAIL_TYPE)
+}
+
+/// Checks the checksum of a leaf block with the directory's inode seed.
+///
+/// # Errors
+/// [`Error::Corrupt`] when it is wrong or missing.
+pub fn check_tail(block: &[u8], inode_seed: u32) -> Result<()> {
+    let at = block.len().saturating_sub(TAIL_SIZE);
+    let covered = block.get(..at).unwrap_or_default();
+    let stored: Option<u32> = le::get(block, at + 8);
+    if has_tail(block) && stored == Some(crc32c(inode_seed, covered)) {
+        return Ok(());
+    }
+    Err(Error::Corrupt { what: "directory block: its checksum is wrong".to_owned() })
+}
+
+/// Writes the fake entry and the checksum; the entries before it must end there.
+pub fn put_tail(block: &mut [u8], inode_seed: u32) {
+    let Some(at) = block.len().checked_sub(TAIL_SIZE) else { return };
+    let sum = crc32c(inode_seed, block.get(..at).unwrap_or_default());
+    le::put(block, at, 0u32);
+    le::put(block, at + 4, TAIL_SIZE as u16);
+    le::put(block, at + 6, 0u8);
+    le::put(block, at + 7, TAIL_TYPE);
+    le::put(block, at + 8, sum);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_come_back_and_end_at_the_tail() {
+        let mut block = vec![0; 1024];
+        assert!(put_entry(&mut block, 0, 12, 2, 2, b"."));
+        assert!(put_entry(&mut block, 12, 1000, 2, 2, b".."));
+        put_tail(&mut block, 5);
+        check_tail(&block, 5).unwrap();
+        check_tail(&block, 6).unwrap_err();
+        let found: Vec<_> = entries(&block, true, true).map(Result::unwrap).collect();
+        assert_eq!(found.len(), 2);
+        assert_eq!(found[1].name, b"..");
+        assert!(!put_entry(&mut block, 1020, 12, 2, 2, b"x"));
+    }
+
+    #[test]
+    fn a_damaged_entry_ends_the_list_with_one_error() {
+        let mut block = vec![0; 1024];
+        assert!(put_entry(&mut block, 0, 12, 2, 2, b"."));
+        let found: Vec<_> = entries(&block, false, true).collect();
+        assert_eq!(found.len(), 2);
+        assert!(found[1].is_err());
+    }
+
+    #[test]
+    fn lengths_of_the_largest_blocks_survive() {
+        for len in [12, 65_532, 65_536] {
+            assert_eq!(decode_rec_len(encode_rec_len(len, 65_536), 65_536), len);
+        }
+    }
+}
