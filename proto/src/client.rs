@@ -72,10 +72,10 @@ impl Client {
     /// Largest message taken from bangerd, in bytes.
     const MESSAGE: usize = 64 << 20;
 
-    /// Connects to the socket.
+    /// Connects to the socket, behind which must be a process of this very user.
     ///
     /// # Errors
-    /// [`Code::Unavailable`] when nobody listens there.
+    /// [`Code::Unavailable`] when nobody of ours listens there.
     pub async fn connect(socket: &Path) -> Result<Self> {
         let socket = socket.to_owned();
         // The address is never used: the connector goes to the socket.
@@ -84,7 +84,15 @@ impl Client {
                 let socket = socket.clone();
                 async move {
                     let address = SocketAddress::of(&socket)?;
-                    UnixStream::connect(address.path()).await.map(TokioIo::new)
+                    let stream = UnixStream::connect(address.path()).await?;
+                    let peer = stream.peer_cred()?.uid();
+                    if peer != rustix::process::geteuid().as_raw() {
+                        return Err(std::io::Error::new(
+                            std::io::ErrorKind::PermissionDenied,
+                            format!("the socket is served by the user {peer}"),
+                        ));
+                    }
+                    Ok(TokioIo::new(stream))
                 }
             }))
             .await

@@ -13,6 +13,24 @@ pub struct Stage {
     pub detail: String,
 }
 
+impl Stage {
+    /// Makes the VM's private view of the rootfs: as fast as the filesystem copies.
+    pub const ROOTFS_OVERLAY: &'static str = "prepare_rootfs_overlay";
+    /// Makes the work disk.
+    pub const WORK_DISK: &'static str = "prepare_work_disk";
+    /// The VMM has been started and the guest boots, until it answers ssh.
+    pub const BOOT: &'static str = "boot_guest";
+    /// The guest was asked to shut down and does so.
+    pub const SHUTDOWN: &'static str = "shut_down_guest";
+
+    /// Whether the time it takes is banger's own work, and not the filesystem's or the
+    /// guest's.
+    #[must_use]
+    pub fn is_own_work(&self) -> bool {
+        ![Self::ROOTFS_OVERLAY, Self::BOOT, Self::SHUTDOWN].contains(&self.name.as_str())
+    }
+}
+
 /// How far the running stage is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
@@ -118,6 +136,13 @@ mod tests {
         for event in events {
             assert_eq!(Event::try_from(wire::ImageEvent::from(event.clone())), Ok(event));
         }
+    }
+
+    #[test]
+    fn the_guests_time_and_the_filesystems_are_not_ours() {
+        let own = |name: &str| Stage { name: name.into(), detail: String::new() }.is_own_work();
+        assert!(own(Stage::WORK_DISK) && own("anything"));
+        assert!(![Stage::ROOTFS_OVERLAY, Stage::BOOT, Stage::SHUTDOWN].into_iter().any(own));
     }
 
     #[test]
