@@ -21,6 +21,8 @@ export BANGER_SKIPS
 trap 'rm -f "$BANGER_SKIPS"' EXIT
 
 status=0
+# The suites start the programs themselves, which a test build alone does not make.
+cargo build --workspace --locked
 cargo nextest run --workspace --locked --no-fail-fast "$@" || status=$?
 
 if [ -s "$BANGER_SKIPS" ]; then

@@ -3,6 +3,7 @@
 pub mod fsck;
 pub mod kernel;
 pub mod manifest;
+pub mod owner;
 pub mod root;
 mod skip;
 
