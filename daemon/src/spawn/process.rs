@@ -23,21 +23,39 @@ pub struct ProcessId {
     pub boot_id: String,
 }
 
-/// The kernel's run.
-///
-/// # Errors
-/// When `/proc` is not there.
-pub(crate) fn boot_id() -> io::Result<String> {
-    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+impl ProcessId {
+    /// The kernel's run.
+    ///
+    /// # Errors
+    /// When `/proc` is not there.
+    pub fn boot_id() -> io::Result<String> {
+        Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+    }
 }
 
-/// State letter and start time of a process, from the text of its `stat` file.
-/// The program's name stands in brackets and may itself hold brackets and spaces.
-fn parse_stat(text: &str) -> Option<(char, u64)> {
-    let (_, rest) = text.rsplit_once(')')?;
-    let mut fields = rest.split_ascii_whitespace();
-    let state = fields.next()?.chars().next()?;
-    Some((state, fields.nth(18)?.parse().ok()?))
+/// What the `stat` file of a process says.
+#[derive(Debug, PartialEq, Eq)]
+struct Stat {
+    state: char,
+    parent: u32,
+    start_ticks: u64,
+}
+
+impl Stat {
+    fn read(pid: u32) -> io::Result<Option<Self>> {
+        Ok(Self::parse(&fs::read_to_string(format!("/proc/{pid}/stat"))?))
+    }
+
+    /// The program's name stands in brackets and may itself hold brackets and spaces.
+    fn parse(text: &str) -> Option<Self> {
+        let (_, rest) = text.rsplit_once(')')?;
+        let mut fields = rest.split_ascii_whitespace();
+        Some(Self {
+            state: fields.next()?.chars().next()?,
+            parent: fields.next()?.parse().ok()?,
+            start_ticks: fields.nth(17)?.parse().ok()?,
+        })
+    }
 }
 
 /// A process that is held: its number cannot mean another one.
@@ -57,16 +75,17 @@ impl Process {
         let gone = || io::Error::from(Errno::SRCH);
         let number = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or_else(gone)?;
         let pidfd = pidfd_open(number, PidfdFlags::empty())?;
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).map_err(|error| {
-            if error.kind() == io::ErrorKind::NotFound { gone() } else { error }
+        let stat = Stat::read(pid).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => gone(),
+            _ => error,
         })?;
-        let (_, start_ticks) = parse_stat(&stat).ok_or_else(gone)?;
+        let start_ticks = stat.ok_or_else(gone)?.start_ticks;
         #[expect(
             deprecated,
             reason = "sound for an OwnedFd, which names one descriptor all its life; what replaces it needs unsafe code"
         )]
         let pidfd = AsyncFd::with_interest(pidfd, Interest::READABLE)?;
-        Ok(Self { id: ProcessId { pid, start_ticks, boot_id: boot_id()? }, pidfd })
+        Ok(Self { id: ProcessId { pid, start_ticks, boot_id: ProcessId::boot_id()? }, pidfd })
     }
 
     /// Finds a process again, for example after a restart of the daemon. `None`
@@ -95,13 +114,22 @@ impl Process {
         &self.id
     }
 
+    /// What is known of it while it or its zombie is there.
+    fn stat(&self) -> Option<Stat> {
+        let stat = Stat::read(self.id.pid).ok().flatten()?;
+        (stat.start_ticks == self.id.start_ticks).then_some(stat)
+    }
+
     /// True once it has ended, waited for or not.
     #[must_use]
     pub fn has_ended(&self) -> bool {
-        fs::read_to_string(format!("/proc/{}/stat", self.id.pid))
-            .ok()
-            .and_then(|text| parse_stat(&text))
-            .is_none_or(|(state, start)| matches!(state, 'Z' | 'X') || start != self.id.start_ticks)
+        self.stat().is_none_or(|stat| matches!(stat.state, 'Z' | 'X'))
+    }
+
+    /// The number of its parent; none once it has ended.
+    #[must_use]
+    pub fn parent(&self) -> Option<u32> {
+        self.stat().map(|stat| stat.parent)
     }
 
     /// Returns once it has ended.
@@ -144,9 +172,10 @@ mod tests {
     #[test]
     fn a_program_name_with_brackets_does_not_confuse() {
         let text = "7 (a) b) S) R 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4711 99 1";
-        assert_eq!(parse_stat(text), Some(('R', 4711)));
-        assert_eq!(parse_stat("7 (cut"), None);
-        assert_eq!(parse_stat("7 (a) R 1 2"), None);
+        let stat = Stat { state: 'R', parent: 1, start_ticks: 4711 };
+        assert_eq!(Stat::parse(text), Some(stat));
+        assert_eq!(Stat::parse("7 (cut"), None);
+        assert_eq!(Stat::parse("7 (a) R 1 2"), None);
     }
 
     #[tokio::test]

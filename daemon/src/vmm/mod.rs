@@ -1,1 +1,28 @@
 //! The program that runs a guest: what it is told, how it is confined, how it ends.
+//!
+//! ```text
+//! Host::probe ─> start(&host, &spec) ─> Running ─┬─> stop(&running, files, deadline)
+//!                    │                           ├─> Process::find(&running.vmm) after a restart of the daemon
+//!                    └ StartError: nothing left  └─> console::trim(files) now and then
+//! ```
+//!
+//! A VMM is no child that ends with the daemon: it runs on, and is found again by
+//! [`crate::spawn::ProcessId`]. Its control socket in the VM's directory is
+//! opened anew whenever it is needed.
+
+pub mod console;
+mod host;
+pub mod kvm;
+mod qemu;
+pub mod qmp;
+mod spec;
+mod start;
+mod stop;
+mod walls;
+
+pub use host::Host;
+pub use qemu::{CONTROL_DESCRIPTOR, Cable, NETWORK_DESCRIPTOR, Places, Qemu, Run, Vmm};
+pub use spec::{Accelerator, Files, VmmSpec};
+pub use start::{Running, StartError, start};
+pub use stop::{StopError, Stopped, stop};
+pub use walls::{Walls, observe};

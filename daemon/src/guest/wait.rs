@@ -1,0 +1,207 @@
+//! Waits until a guest's sshd answers, and tells apart the ways in which it does not.
+
+use std::io;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+
+use crate::spawn::{Process, ProcessId};
+use crate::vmm::{Files, console};
+
+/// Between one attempt and the next.
+const BETWEEN: Duration = Duration::from_millis(150);
+/// How long an attempt may take. The network's program accepts a connection long
+/// before the guest does, and does not always carry it over when the guest is up.
+const ATTEMPT: Duration = Duration::from_secs(3);
+/// Lines of the console that an error shows.
+const TAIL: usize = 20;
+
+/// Why a guest does not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum WaitError {
+    /// The guest's kernel panicked, and the VMM ended with it.
+    #[error("the guest's kernel panicked")]
+    Panicked {
+        /// The end of its console.
+        console: String,
+    },
+    /// The VMM ended.
+    #[error("the VMM ended while the guest was booting: {log}")]
+    VmmEnded {
+        /// What the VMM itself said last.
+        log: String,
+        /// The end of the guest's console.
+        console: String,
+    },
+    /// The guest did not answer within the deadline. It may still be booting.
+    #[error("the guest did not answer ssh within {} s", deadline.as_secs())]
+    TimedOut {
+        /// The deadline.
+        deadline: Duration,
+        /// The end of its console.
+        console: String,
+    },
+    /// The VMM cannot be watched.
+    #[error("the VMM cannot be watched")]
+    Unwatched(#[from] io::Error),
+}
+
+impl WaitError {
+    /// The end of the guest's console, fit for a terminal.
+    #[must_use]
+    pub fn console(&self) -> &str {
+        match self {
+            Self::Panicked { console }
+            | Self::VmmEnded { console, .. }
+            | Self::TimedOut { console, .. } => console,
+            Self::Unwatched(_) => "",
+        }
+    }
+}
+
+/// Returns once the guest's sshd, behind `port` on 127.0.0.1, has said who it is.
+///
+/// A connection alone says nothing: whoever carries the network accepts it before
+/// the guest does. So the greeting is read.
+///
+/// # Errors
+/// [`WaitError`]. The VMM is left as it is.
+pub async fn for_ssh(
+    port: u16,
+    vmm: &ProcessId,
+    files: &Files,
+    deadline: Duration,
+) -> Result<(), WaitError> {
+    let Some(vmm) = Process::find(vmm)? else {
+        return Err(ended(files));
+    };
+    tokio::select! {
+        () = greeting(port) => Ok(()),
+        outcome = vmm.ended() => {
+            outcome?;
+            Err(ended(files))
+        }
+        () = tokio::time::sleep(deadline) => {
+            Err(WaitError::TimedOut { deadline, console: console::tail(files, TAIL) })
+        }
+    }
+}
+
+fn ended(files: &Files) -> WaitError {
+    let console = console::tail(files, TAIL);
+    if console.contains("Kernel panic") {
+        WaitError::Panicked { console }
+    } else {
+        WaitError::VmmEnded { log: console::tail_of(&files.vmm_log(), 4), console }
+    }
+}
+
+/// Tries again and again, several attempts at once: one that the guest was not
+/// ready for may hang, and must not hold up the next.
+async fn greeting(port: u16) {
+    let mut attempts = JoinSet::new();
+    let mut next = tokio::time::interval(BETWEEN);
+    next.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = next.tick() => {
+                attempts.spawn(tokio::time::timeout(ATTEMPT, greeted(port)));
+            }
+            Some(outcome) = attempts.join_next() => {
+                if matches!(outcome, Ok(Ok(Ok(true)))) {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// True when an ssh server greets. It may say other lines before.
+async fn greeted(port: u16) -> io::Result<bool> {
+    const LONGEST: usize = 8 << 10;
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
+    let mut said = Vec::new();
+    while said.len() < LONGEST {
+        if stream.read_buf(&mut said).await? == 0 {
+            return Ok(false);
+        }
+        // The last piece has no line end yet.
+        let mut lines = said.split_inclusive(|b| *b == b'\n');
+        if lines.any(|line| line.starts_with(b"SSH-2.0-") && line.ends_with(b"\n")) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_millis(700);
+
+    /// Listens and answers the n-th connection with the n-th text, the last for all later.
+    async fn server(texts: &'static [&'static str]) -> u16 {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            let mut kept = Vec::new();
+            for index in 0.. {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let text = texts[texts.len().min(index + 1) - 1];
+                stream.write_all(text.as_bytes()).await.unwrap();
+                if text.is_empty() {
+                    kept.push(stream);
+                }
+            }
+        });
+        port
+    }
+
+    async fn wait(port: u16, vmm: &ProcessId, files: &Files) -> Result<(), WaitError> {
+        for_ssh(port, vmm, files, SOON).await
+    }
+
+    #[tokio::test]
+    async fn a_greeting_is_waited_for_beyond_connections_that_hang_or_close() {
+        let me = Process::hold(std::process::id()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let files = Files::of(folder.path());
+        let port = server(&["", "HTTP/1.1 400\r\n", "SSH-2", "hello\nSSH-2.0-OpenSSH_9\r\n"]).await;
+        wait(port, me.id(), &files).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_silent_guest_is_given_up_with_the_end_of_its_console() {
+        let me = Process::hold(std::process::id()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let files = Files::of(folder.path());
+        std::fs::write(files.console(), "Give root password for maintenance\n").unwrap();
+        let error = wait(server(&[""]).await, me.id(), &files).await.unwrap_err();
+        assert!(matches!(error, WaitError::TimedOut { .. }), "{error:?}");
+        assert_eq!(error.console(), "Give root password for maintenance");
+    }
+
+    #[tokio::test]
+    async fn a_panic_and_another_end_are_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = Files::of(folder.path());
+        let mut child = std::process::Command::new("/bin/sleep").arg("0.1").spawn().unwrap();
+        let vmm = Process::hold(child.id()).unwrap().id().clone();
+        std::fs::write(files.vmm_log(), "qemu: no space\n").unwrap();
+        let port = server(&[""]).await;
+        let error = wait(port, &vmm, &files).await.unwrap_err();
+        assert!(error.to_string().ends_with("qemu: no space"), "{error}");
+        std::fs::write(files.console(), "Kernel panic - not syncing\n").unwrap();
+        let error = wait(port, &vmm, &files).await.unwrap_err();
+        assert!(matches!(error, WaitError::Panicked { .. }), "{error:?}");
+        child.wait().unwrap();
+    }
+}

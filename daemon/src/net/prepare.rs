@@ -1,0 +1,160 @@
+//! Which backend carries a guest's network, and the port that leads to its sshd.
+
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::fd::OwnedFd;
+
+use serde::{Deserialize, Serialize};
+
+use super::passt::{self, PasstError};
+use crate::spawn::{Finder, LaunchError, Process};
+use crate::vmm::Files;
+
+/// Which network a VM is to get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Choice {
+    /// passt, or slirp where passt is not to be had.
+    #[default]
+    Automatic,
+    /// passt or nothing: a start without it fails.
+    Passt,
+    /// QEMU's own user-mode network.
+    Slirp,
+    /// No network card. The guest cannot be reached by ssh.
+    None,
+}
+
+/// What carries a running guest's network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backend {
+    /// passt, without a way to the host's loopback.
+    Passt,
+    /// QEMU's own, with a way to the host's loopback at 10.0.2.2.
+    Slirp,
+    /// Nothing.
+    None,
+}
+
+impl Backend {
+    /// `passt`, `slirp` or `none`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Passt => "passt",
+            Self::Slirp => "slirp",
+            Self::None => "none",
+        }
+    }
+}
+
+/// A network that waits for its VMM. Dropping it ends what was started for it:
+/// passt ends when the other end of its socket is closed.
+#[derive(Debug)]
+pub struct Prepared {
+    /// What carries it.
+    pub backend: Backend,
+    /// Port on 127.0.0.1 that leads to the guest's sshd.
+    pub ssh_port: Option<u16>,
+    /// What the user should know, each in one line.
+    pub notices: Vec<String>,
+    /// The VMM's end of the socket to passt.
+    pub(crate) socket: Option<OwnedFd>,
+    /// The passt process.
+    pub(crate) process: Option<Process>,
+}
+
+/// A network that could not be prepared.
+#[derive(Debug, thiserror::Error)]
+pub enum NetworkError {
+    /// No port on the loopback address is free.
+    #[error("no free port on 127.0.0.1 for the guest's sshd")]
+    NoPort(#[source] io::Error),
+    /// passt was asked for, and it does not work.
+    #[error("passt cannot carry the guest's network; choose slirp, or see the reason")]
+    Passt(#[source] PasstError),
+    /// A program could not be started.
+    #[error(transparent)]
+    Launch(#[from] LaunchError),
+}
+
+/// What a guest on slirp can reach, in one line.
+const SLIRP_REACHES: &str = "the guest can reach services on this host's loopback address, as 10.0.2.2; \
+     install passt to prevent that: sudo apt install passt";
+
+/// A loopback port that nobody listens on now. Somebody may before it is used.
+fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
+/// An error and what caused it, in one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// How often a port that was lost to somebody else is replaced by another.
+const PORT_ATTEMPTS: usize = 5;
+
+/// Chooses a backend and a port, and starts passt when it is the backend.
+///
+/// # Errors
+/// [`NetworkError`]; nothing is left running then.
+pub async fn prepare(
+    finder: &Finder,
+    choice: Choice,
+    files: &Files,
+) -> Result<Prepared, NetworkError> {
+    let slirp = |notice: String| -> Result<Prepared, NetworkError> {
+        Ok(Prepared {
+            backend: Backend::Slirp,
+            ssh_port: Some(free_port().map_err(NetworkError::NoPort)?),
+            notices: vec![notice],
+            socket: None,
+            process: None,
+        })
+    };
+    match choice {
+        Choice::None => Ok(Prepared {
+            backend: Backend::None,
+            ssh_port: None,
+            notices: Vec::new(),
+            socket: None,
+            process: None,
+        }),
+        Choice::Slirp => slirp(format!("network by slirp: {SLIRP_REACHES}")),
+        Choice::Automatic | Choice::Passt => {
+            let mut last = PasstError::PortTaken;
+            for _attempt in 0..PORT_ATTEMPTS {
+                let port = free_port().map_err(NetworkError::NoPort)?;
+                match passt::start(finder, port, files).await {
+                    Ok((process, socket)) => {
+                        return Ok(Prepared {
+                            backend: Backend::Passt,
+                            ssh_port: Some(port),
+                            notices: Vec::new(),
+                            socket: Some(socket),
+                            process: Some(process),
+                        });
+                    }
+                    Err(PasstError::PortTaken) => {}
+                    Err(error) => {
+                        last = error;
+                        break;
+                    }
+                }
+            }
+            if choice == Choice::Passt {
+                return Err(NetworkError::Passt(last));
+            }
+            slirp(format!("network by slirp ({}): {SLIRP_REACHES}", with_causes(&last)))
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! QEMU's command line, as a pure function of what a VM is.
+
+use std::ffi::OsString;
+use std::os::fd::RawFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use super::spec::{Accelerator, VmmSpec};
+use crate::net::{AddressPlan, MacAddress};
+use crate::spawn::{Program, QEMU};
+
+/// Descriptor under which QEMU finds the listening control socket.
+pub const CONTROL_DESCRIPTOR: RawFd = 3;
+/// Descriptor under which QEMU finds its end of the network.
+pub const NETWORK_DESCRIPTOR: RawFd = 4;
+
+/// A program that runs VMs: all of it is data, so that it can be read in a test.
+pub trait Vmm {
+    /// What is started.
+    fn program(&self) -> &'static Program;
+    /// What it is told, when its files are at `places`.
+    fn arguments(&self, spec: &VmmSpec, places: &Places, run: &Run) -> Vec<OsString>;
+}
+
+/// Where the VMM sees its files: the host's paths, or those inside its walls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Places {
+    /// Kernel image.
+    pub kernel: PathBuf,
+    /// Initial RAM disk.
+    pub initrd: Option<PathBuf>,
+    /// Root filesystem.
+    pub rootfs: PathBuf,
+    /// Work disk.
+    pub work_disk: PathBuf,
+    /// Console log, which exists.
+    pub console: PathBuf,
+}
+
+/// What is decided anew for every start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Run {
+    /// What executes the guest's instructions.
+    pub accelerator: Accelerator,
+    /// How the guest's network card is connected.
+    pub network: Cable,
+}
+
+/// The other end of the guest's network card.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cable {
+    /// Nothing: the guest has no card.
+    None,
+    /// A stream socket under [`NETWORK_DESCRIPTOR`], with passt at its other end.
+    Stream,
+    /// QEMU's own user-mode network.
+    Slirp {
+        /// Loopback port of the host that leads to the guest's sshd.
+        ssh_port: u16,
+    },
+}
+
+/// QEMU with the q35 machine.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Qemu;
+
+/// Begins a `key=value` list whose values may hold commas, which QEMU wants doubled.
+fn option(head: &str, values: &[(&str, &Path)]) -> OsString {
+    let mut text = head.as_bytes().to_vec();
+    for (key, value) in values {
+        text.extend_from_slice(format!(",{key}=").as_bytes());
+        for byte in value.as_os_str().as_bytes() {
+            if *byte == b',' {
+                text.push(b',');
+            }
+            text.push(*byte);
+        }
+    }
+    OsString::from_vec(text)
+}
+
+impl Vmm for Qemu {
+    fn program(&self) -> &'static Program {
+        &QEMU
+    }
+
+    fn arguments(&self, spec: &VmmSpec, places: &Places, run: &Run) -> Vec<OsString> {
+        let mut line: Vec<OsString> = Vec::new();
+        let mut add = |words: &[&str]| line.extend(words.iter().map(OsString::from));
+        add(&["-name", &format!("banger-{}", spec.id)]);
+        // Nothing that was not asked for: no default devices, no user's configuration.
+        add(&["-nodefaults", "-no-user-config", "-nographic"]);
+        // A guest that reboots or panics ends its VMM: disks and keys go in before a start.
+        add(&["-no-reboot"]);
+        add(&[
+            "-sandbox",
+            "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
+        ]);
+        // q35 and not microvm: microvm hangs now and then in Debian's timer calibration
+        // under software emulation.
+        add(&["-machine", "q35,vmport=off,graphics=off"]);
+        match run.accelerator {
+            Accelerator::Kvm => add(&["-accel", "kvm", "-cpu", "host"]),
+            Accelerator::Tcg => add(&["-accel", "tcg,thread=multi", "-cpu", "max"]),
+        }
+        add(&["-smp", &spec.cpus.to_string(), "-m", &format!("{}M", spec.memory_mib)]);
+
+        line.push("-kernel".into());
+        line.push(places.kernel.clone().into());
+        if let Some(initrd) = &places.initrd {
+            line.push("-initrd".into());
+            line.push(initrd.clone().into());
+        }
+        line.push("-append".into());
+        line.push(spec.append.clone().into());
+
+        for (name, path) in [("root", &places.rootfs), ("work", &places.work_disk)] {
+            // What the guest discards leaves holes in the file on the host.
+            let head = format!("driver=raw,node-name={name},discard=unmap,detect-zeroes=unmap");
+            let head = format!("{head},file.driver=file,file.aio=threads,file.discard=unmap");
+            line.push("-blockdev".into());
+            line.push(option(&head, &[("file.filename", path)]));
+            line.push("-device".into());
+            line.push(format!("virtio-blk-pci,drive={name},serial=banger-{name}").into());
+        }
+
+        let mut add = |words: &[&str]| line.extend(words.iter().map(OsString::from));
+        add(&["-object", "rng-random,id=rng,filename=/dev/urandom"]);
+        add(&["-device", "virtio-rng-pci,rng=rng"]);
+
+        let backend = match &run.network {
+            Cable::None => None,
+            Cable::Stream => {
+                Some(format!("stream,id=net,server=off,addr.type=fd,addr.str={NETWORK_DESCRIPTOR}"))
+            }
+            Cable::Slirp { ssh_port } => {
+                let plan = AddressPlan::USER_MODE;
+                Some(format!(
+                    "user,id=net,ipv6=off,net={}/{},host={},dns={},dhcpstart={},hostfwd=tcp:127.0.0.1:{ssh_port}-:22",
+                    plan.network(),
+                    plan.prefix,
+                    plan.gateway,
+                    plan.dns,
+                    plan.address,
+                ))
+            }
+        };
+        if let Some(backend) = backend {
+            let mac = MacAddress::of(spec.id);
+            add(&["-netdev", &backend]);
+            // An empty romfile: there is nothing to boot from the network, and
+            // loading the card's boot program takes time.
+            add(&["-device", &format!("virtio-net-pci,netdev=net,mac={mac},romfile=")]);
+        }
+
+        // Appending lets the log be cut while QEMU holds it open.
+        line.push("-chardev".into());
+        line.push(option("file,id=console,append=on", &[("path", &places.console)]));
+        let mut add = |words: &[&str]| line.extend(words.iter().map(OsString::from));
+        add(&["-serial", "chardev:console"]);
+        add(&[
+            "-chardev",
+            &format!("socket,id=control,fd={CONTROL_DESCRIPTOR},server=on,wait=off"),
+            "-mon",
+            "chardev=control,mode=control",
+        ]);
+        line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::Choice;
+
+    fn spec() -> VmmSpec {
+        VmmSpec {
+            id: "6f1c1c1e-7d0a-4b53-9d35-0d4f7f3f0a11".parse().unwrap(),
+            directory: "/state/vms/6f1c".into(),
+            kernel: "/state/images/debian/vmlinuz".into(),
+            initrd: Some("/state/images/debian/initrd".into()),
+            append: "root=/dev/vda console=ttyS0".into(),
+            rootfs: "/state/vms/6f1c/rootfs.ext4".into(),
+            work_disk: "/state/vms/6f1c/a,b.ext4".into(),
+            cpus: 2,
+            memory_mib: 1024,
+            network: Choice::Automatic,
+        }
+    }
+
+    fn places(spec: &VmmSpec) -> Places {
+        Places {
+            kernel: spec.kernel.clone(),
+            initrd: spec.initrd.clone(),
+            rootfs: spec.rootfs.clone(),
+            work_disk: spec.work_disk.clone(),
+            console: spec.directory.join("console.log"),
+        }
+    }
+
+    /// One option a line.
+    fn text(spec: &VmmSpec, run: &Run) -> String {
+        let mut text = String::new();
+        for word in Qemu.arguments(spec, &places(spec), run) {
+            let word = word.into_string().unwrap();
+            text.push_str(if word.starts_with('-') { "\n" } else { " " });
+            text.push_str(&word);
+        }
+        text.trim_start().to_owned()
+    }
+
+    #[test]
+    fn emulated_with_passt() {
+        let run = Run { accelerator: Accelerator::Tcg, network: Cable::Stream };
+        insta::assert_snapshot!(text(&spec(), &run));
+    }
+
+    #[test]
+    fn accelerated_with_slirp_and_no_initrd() {
+        let run = Run { accelerator: Accelerator::Kvm, network: Cable::Slirp { ssh_port: 40022 } };
+        let spec = VmmSpec { initrd: None, ..spec() };
+        insta::assert_snapshot!(text(&spec, &run));
+    }
+
+    #[test]
+    fn without_a_network_there_is_no_card() {
+        let run = Run { accelerator: Accelerator::Tcg, network: Cable::None };
+        assert!(!text(&spec(), &run).contains("net"));
+    }
+}

@@ -1,0 +1,100 @@
+//! What a VM is, as far as the program that runs it must know.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// What executes the guest's instructions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Accelerator {
+    /// The processor itself, through `/dev/kvm`.
+    Kvm,
+    /// QEMU's software emulation.
+    Tcg,
+}
+
+impl Accelerator {
+    /// `kvm` or `tcg`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Kvm => "kvm",
+            Self::Tcg => "tcg",
+        }
+    }
+}
+
+/// One VM, ready to be run. The disks exist and hold their guest files.
+#[derive(Debug, Clone)]
+pub struct VmmSpec {
+    /// The VM's id: its MAC address comes from it.
+    pub id: Uuid,
+    /// The VM's directory on the host. The console log, the VMM's own log and the
+    /// control socket are made there, see [`Files`].
+    pub directory: PathBuf,
+    /// Kernel image, read-only.
+    pub kernel: PathBuf,
+    /// Initial RAM disk, read-only.
+    pub initrd: Option<PathBuf>,
+    /// Kernel command line, see [`crate::guest::kernel_command_line`].
+    pub append: String,
+    /// Raw image or device of the root filesystem, the guest's first disk.
+    pub rootfs: PathBuf,
+    /// Raw image of the work disk, the guest's second disk.
+    pub work_disk: PathBuf,
+    /// Virtual processors.
+    pub cpus: u32,
+    /// Memory in MiB.
+    pub memory_mib: u64,
+    /// Which network it gets.
+    pub network: crate::net::Choice,
+}
+
+/// Where the files of a run are, in a VM's directory.
+#[derive(Debug, Clone)]
+pub struct Files {
+    directory: PathBuf,
+}
+
+impl Files {
+    /// The files of the VM in `directory`.
+    #[must_use]
+    pub fn of(directory: &Path) -> Self {
+        Self { directory: directory.to_owned() }
+    }
+
+    /// The VM's directory.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// What the guest wrote to its serial console: this boot's, the newest part.
+    #[must_use]
+    pub fn console(&self) -> PathBuf {
+        self.directory.join("console.log")
+    }
+
+    /// Console output before [`Files::console`]: what was cut off, or the boot before.
+    #[must_use]
+    pub fn console_before(&self) -> PathBuf {
+        self.directory.join("console.log.1")
+    }
+
+    /// What the VMM itself wrote.
+    #[must_use]
+    pub fn vmm_log(&self) -> PathBuf {
+        self.directory.join("vmm.log")
+    }
+
+    /// What the network's program wrote.
+    #[must_use]
+    pub fn network_log(&self) -> PathBuf {
+        self.directory.join("network.log")
+    }
+
+    /// Name of the VMM's control socket in the directory.
+    pub(crate) const CONTROL: &str = "qmp.sock";
+}

@@ -1,0 +1,227 @@
+//! Starts a VMM inside its walls, with its network, and undoes what it did when that fails.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::net::UnixListener;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe;
+
+use super::console;
+use super::host::Host;
+use super::qemu::{CONTROL_DESCRIPTOR, Cable, NETWORK_DESCRIPTOR, Places, Qemu, Run, Vmm};
+use super::qmp::{Qmp, with_short_path};
+use super::spec::{Accelerator, Files, VmmSpec};
+use super::walls::{self, INFO_DESCRIPTOR, Walls};
+use crate::net::{self, Backend, NetworkError, Prepared};
+use crate::spawn::{BWRAP, Launch, LaunchError, Missing, Process, ProcessId, Started};
+
+/// How long QEMU may take until it answers on its control socket. The guest does
+/// nothing in that time.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How often a network whose port was lost to somebody else is prepared anew.
+const ATTEMPTS: usize = 5;
+
+/// A VM that runs: what its record keeps of it, so that it is found again.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Running {
+    /// The VMM's process.
+    pub vmm: ProcessId,
+    /// The network's process, where it has one. It ends with the VMM.
+    pub network_process: Option<ProcessId>,
+    /// What carries the network.
+    pub network: Backend,
+    /// Port on 127.0.0.1 that leads to the guest's sshd.
+    pub ssh_port: Option<u16>,
+    /// What executes the guest's instructions.
+    pub accelerator: Accelerator,
+    /// Which walls hold around the VMM, each in one line for people.
+    pub walls: Vec<String>,
+    /// What the user should know, each in one line.
+    pub notices: Vec<String>,
+}
+
+/// A VM that could not be started. Nothing of it is left running.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A program is not installed.
+    #[error(transparent)]
+    Missing(#[from] Missing),
+    /// A program could not be started.
+    #[error(transparent)]
+    Launch(#[from] LaunchError),
+    /// There is no network.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// A file or socket of the VM's directory could not be made.
+    #[error("cannot make the files of a run in {directory}")]
+    Files {
+        /// The VM's directory.
+        directory: String,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+    /// QEMU ended before the guest ran.
+    #[error("the VMM ended at once: {log}")]
+    Ended {
+        /// The last lines of what it said.
+        log: String,
+    },
+    /// The port for the guest's sshd was taken, again and again.
+    #[error("other programs kept taking the port for the guest's sshd; try again")]
+    PortTaken,
+    /// QEMU does not answer on its control socket.
+    #[error("the VMM did not answer in time: {log}")]
+    Silent {
+        /// The last lines of what it said.
+        log: String,
+    },
+}
+
+/// Starts the VM and returns when its VMM answers; the guest begins to boot then
+/// ([`crate::guest::wait`] waits for it). The VMM outlives the daemon.
+///
+/// # Errors
+/// [`StartError`]; nothing is left running then.
+pub async fn start(host: &Host, spec: &VmmSpec) -> Result<Running, StartError> {
+    let files = Files::of(&spec.directory);
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        let network = net::prepare(&host.finder, spec.network, &files).await?;
+        match start_once(host, spec, &files, network).await {
+            Err(StartError::PortTaken) if attempt < ATTEMPTS => {}
+            outcome => return outcome,
+        }
+    }
+}
+
+async fn start_once(
+    host: &Host,
+    spec: &VmmSpec,
+    files: &Files,
+    network: Prepared,
+) -> Result<Running, StartError> {
+    let failed =
+        |source| StartError::Files { directory: files.directory().display().to_string(), source };
+    let outside = Places {
+        kernel: spec.kernel.clone(),
+        initrd: spec.initrd.clone(),
+        rootfs: spec.rootfs.clone(),
+        work_disk: spec.work_disk.clone(),
+        console: files.console(),
+    };
+    console::begin(files).map_err(failed)?;
+    let log = File::create(files.vmm_log()).map_err(failed)?;
+    drop(log);
+    let log = File::options().append(true).open(files.vmm_log()).map_err(failed)?;
+    // QEMU is given the socket already listening: it needs no directory to make it
+    // in, and whoever connects from now on will be answered.
+    let control = listen(files).map_err(failed)?;
+
+    let run = Run {
+        accelerator: host.accelerator,
+        network: match (network.backend, network.ssh_port) {
+            (Backend::Passt, _) => Cable::Stream,
+            (Backend::Slirp, Some(ssh_port)) => Cable::Slirp { ssh_port },
+            (Backend::Slirp | Backend::None, _) => Cable::None,
+        },
+    };
+    let qemu = host.finder.find(Qemu.program())?;
+    let walled = host.walls == Walls::Bubblewrap;
+    let (mut launch, info) = if walled {
+        let own_network = !matches!(run.network, Cable::Slirp { .. });
+        let (reader, writer) = io::pipe().map_err(failed)?;
+        let launch = Launch::new(&BWRAP, &host.finder)?
+            .arguments(walls::around(spec, &outside, &qemu, run.accelerator, own_network))
+            .arguments(Qemu.arguments(spec, &walls::places_inside(spec), &run))
+            .descriptor(INFO_DESCRIPTOR, writer.into());
+        (launch, Some(pipe::Receiver::from_owned_fd(reader.into()).map_err(failed)?))
+    } else {
+        let launch = Launch::new(Qemu.program(), &host.finder)?
+            .arguments(Qemu.arguments(spec, &outside, &run));
+        (launch, None)
+    };
+    launch = launch.stderr(log).descriptor(CONTROL_DESCRIPTOR, control.into());
+    if let Some(socket) = network.socket {
+        launch = launch.descriptor(NETWORK_DESCRIPTOR, socket);
+    }
+    let mut started = launch.start()?;
+    match attend(&mut started, info, files).await {
+        Ok(vmm) => Ok(Running {
+            walls: walls::observe(vmm.pid),
+            vmm,
+            network_process: network.process.map(|process| process.id().clone()),
+            network: network.backend,
+            ssh_port: network.ssh_port,
+            accelerator: run.accelerator,
+            notices: host.notices().iter().chain(&network.notices).cloned().collect(),
+        }),
+        Err(error) => {
+            started.kill_group();
+            let _reaped = started.child.wait().await;
+            Err(error)
+        }
+    }
+}
+
+/// The listening control socket. One that an earlier run left behind is removed.
+fn listen(files: &Files) -> io::Result<UnixListener> {
+    with_short_path(files.directory(), Files::CONTROL, |path| {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        UnixListener::bind(path)
+    })
+}
+
+/// Returns QEMU's process once it answers; what it said, when it ends before.
+async fn attend(
+    started: &mut Started,
+    info: Option<pipe::Receiver>,
+    files: &Files,
+) -> Result<ProcessId, StartError> {
+    let log = || console::tail_of(&files.vmm_log(), 8);
+    let answers = async {
+        let vmm = match info {
+            Some(info) => inside(info, started.process.id().pid).await?,
+            None => started.process.id().clone(),
+        };
+        Qmp::connect(files).await.ok().map(|_greeted| vmm)
+    };
+    let outcome = tokio::select! {
+        answer = answers => answer,
+        () = tokio::time::sleep(PATIENCE) => return Err(StartError::Silent { log: log() }),
+    };
+    match outcome {
+        Some(vmm) => Ok(vmm),
+        None => {
+            // A closed socket means that it is about to end; its last words are waited for.
+            let _ended = tokio::time::timeout(Duration::from_secs(2), started.child.wait()).await;
+            let log = log();
+            if log.contains("Could not set up host forwarding rule") {
+                return Err(StartError::PortTaken);
+            }
+            Err(StartError::Ended { log })
+        }
+    }
+}
+
+/// The process that bubblewrap made, by what it tells on `info`.
+async fn inside(mut info: pipe::Receiver, bubblewrap: u32) -> Option<ProcessId> {
+    #[derive(Deserialize)]
+    struct Info {
+        #[serde(rename = "child-pid")]
+        child_pid: u32,
+    }
+    let mut text = Vec::new();
+    info.read_to_end(&mut text).await.ok()?;
+    let Info { child_pid } = serde_json::from_slice(&text).ok()?;
+    let process = Process::hold(child_pid).ok()?;
+    // Had it ended already, its number could be another's by now.
+    (process.parent() == Some(bubblewrap)).then(|| process.id().clone())
+}

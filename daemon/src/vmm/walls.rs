@@ -1,0 +1,309 @@
+//! What stands between a VMM and the rest of the user's files and processes.
+//!
+//! bubblewrap puts QEMU into namespaces of its own, with a read-only `/usr` and
+//! the VM's own files and nothing else of the host. Where bubblewrap does not
+//! work, QEMU's own seccomp filter and `no_new_privs` are left, and it is said.
+//! What holds is read from the running process afterwards, not taken from a plan.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::fd::RawFd;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::qemu::Places;
+use super::spec::{Accelerator, VmmSpec};
+use crate::spawn::{BWRAP, Finder, Launch};
+
+/// Descriptor on which bubblewrap tells the number of the process it made.
+pub(super) const INFO_DESCRIPTOR: RawFd = 5;
+/// How long the probe may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Whether bubblewrap works on this host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Walls {
+    /// It does: it was run.
+    Bubblewrap,
+    /// It does not, for this reason.
+    Bare(String),
+}
+
+/// What a path that a dynamic program needs is on this host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum System {
+    Directory(PathBuf),
+    Link { target: PathBuf, path: PathBuf },
+}
+
+/// `/usr` and what else programs and their libraries live in.
+fn system() -> Vec<System> {
+    ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store"]
+        .iter()
+        .map(PathBuf::from)
+        .filter_map(|path| match fs::read_link(&path) {
+            Ok(target) => Some(System::Link { target, path }),
+            Err(_) => path.is_dir().then_some(System::Directory(path)),
+        })
+        .collect()
+}
+
+/// bubblewrap's options that any program needs: namespaces, `/usr`, `/dev`.
+fn frame(system: &[System], own_network: bool) -> Vec<OsString> {
+    let mut line: Vec<OsString> = [
+        "--unshare-user",
+        "--unshare-pid",
+        "--unshare-ipc",
+        "--unshare-uts",
+        "--unshare-cgroup-try",
+        "--new-session",
+        "--as-pid-1",
+        "--cap-drop",
+        "ALL",
+    ]
+    .map(OsString::from)
+    .into();
+    if own_network {
+        line.push("--unshare-net".into());
+    }
+    for entry in system {
+        match entry {
+            System::Directory(path) => line.extend(["--ro-bind".into(), path.into(), path.into()]),
+            System::Link { target, path } => {
+                line.extend(["--symlink".into(), target.into(), path.into()]);
+            }
+        }
+    }
+    line.extend(
+        ["--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache", "--dev", "/dev"]
+            .map(OsString::from),
+    );
+    line
+}
+
+/// Where the VMM sees the VM's files inside its walls.
+pub(super) fn places_inside(spec: &VmmSpec) -> Places {
+    Places {
+        kernel: "/vm/kernel".into(),
+        initrd: spec.initrd.as_ref().map(|_| "/vm/initrd".into()),
+        rootfs: "/vm/root".into(),
+        work_disk: "/vm/work".into(),
+        console: "/vm/console".into(),
+    }
+}
+
+/// bubblewrap's options for one VM, up to and with the program.
+///
+/// Files are bound one by one: the directories that hold them, with the VM's keys
+/// and records, are not seen.
+pub(super) fn around(
+    spec: &VmmSpec,
+    host: &Places,
+    program: &Path,
+    accelerator: Accelerator,
+    own_network: bool,
+) -> Vec<OsString> {
+    enclose(&system(), spec, host, program, accelerator, own_network)
+}
+
+fn enclose(
+    system: &[System],
+    spec: &VmmSpec,
+    host: &Places,
+    program: &Path,
+    accelerator: Accelerator,
+    own_network: bool,
+) -> Vec<OsString> {
+    let inside = places_inside(spec);
+    let mut line = frame(system, own_network);
+    let mut bind = |how: &str, from: &Path, to: &Path| {
+        line.extend([how.into(), from.as_os_str().to_owned(), to.as_os_str().to_owned()]);
+    };
+    // A program from elsewhere brings its data and libraries along in its neighbours.
+    if !program.starts_with("/usr")
+        && let (Some(folder), Some(prefix)) =
+            (program.parent(), program.parent().and_then(Path::parent))
+        && !system.contains(&System::Directory(folder.to_owned()))
+    {
+        bind("--ro-bind", folder, folder);
+        for neighbour in ["share", "lib", "libexec"].map(|name| prefix.join(name)) {
+            bind("--ro-bind-try", &neighbour, &neighbour);
+        }
+    }
+    if accelerator == Accelerator::Kvm {
+        bind("--dev-bind", Path::new("/dev/kvm"), Path::new("/dev/kvm"));
+    }
+    bind("--ro-bind", &host.kernel, &inside.kernel);
+    if let (Some(from), Some(to)) = (&host.initrd, &inside.initrd) {
+        bind("--ro-bind", from, to);
+    }
+    // A disk may be a device node, which an ordinary bind would make unusable.
+    bind("--dev-bind", &host.rootfs, &inside.rootfs);
+    bind("--dev-bind", &host.work_disk, &inside.work_disk);
+    bind("--bind", &host.console, &inside.console);
+    line.extend(["--remount-ro", "/", "--chdir", "/", "--info-fd"].map(OsString::from));
+    line.push(INFO_DESCRIPTOR.to_string().into());
+    line.push("--".into());
+    line.push(program.into());
+    line
+}
+
+impl Walls {
+    /// Runs bubblewrap once, as it is used for a VM, to see whether it works.
+    /// User namespaces may be forbidden, and it may be missing.
+    pub async fn probe(finder: &Finder) -> Self {
+        match Self::try_bubblewrap(finder).await {
+            Ok(()) => Self::Bubblewrap,
+            Err(reason) => Self::Bare(reason),
+        }
+    }
+
+    async fn try_bubblewrap(finder: &Finder) -> Result<(), String> {
+        let started = Launch::new(&BWRAP, finder)
+            .map_err(|error| error.to_string())?
+            .arguments(frame(&system(), true))
+            .arguments(["--remount-ro", "/", "--", "true"])
+            .stderr(std::process::Stdio::piped())
+            .start()
+            .map_err(|error| error.to_string())?;
+        // A probe that hangs is killed with its group; it has made nothing that lasts.
+        let process = started.process;
+        match tokio::time::timeout(PATIENCE, started.child.wait_with_output()).await {
+            Ok(Ok(output)) if output.status.success() => Ok(()),
+            Ok(Ok(output)) => {
+                let text = String::from_utf8_lossy(&output.stderr);
+                Err(format!("bubblewrap does not work here: {}", text.trim()))
+            }
+            Ok(Err(error)) => Err(format!("bubblewrap does not work here: {error}")),
+            Err(_) => {
+                let _ended = process.kill().await;
+                Err("bubblewrap did not answer in time".to_owned())
+            }
+        }
+    }
+
+    /// What the user should know, in one line: nothing when the walls stand.
+    #[must_use]
+    pub fn notice(&self) -> Option<String> {
+        match self {
+            Self::Bubblewrap => None,
+            Self::Bare(reason) => Some(format!(
+                "the VM runs without namespaces of its own, with QEMU's seccomp filter only ({reason})"
+            )),
+        }
+    }
+}
+
+/// Namespaces by their file in `/proc/PID/ns` and their name for people.
+const NAMESPACES: &[(&str, &str)] = &[
+    ("user", "user"),
+    ("mnt", "mount"),
+    ("pid", "pid"),
+    ("ipc", "ipc"),
+    ("uts", "uts"),
+    ("cgroup", "cgroup"),
+    ("net", "net"),
+];
+
+/// Which walls stand around the running process `pid`, each in one line for
+/// people. Only what can be seen from outside is listed.
+#[must_use]
+pub fn observe(pid: u32) -> Vec<String> {
+    let own: Vec<_> = NAMESPACES
+        .iter()
+        .filter(|(file, _)| {
+            let theirs = fs::read_link(format!("/proc/{pid}/ns/{file}"));
+            let ours = fs::read_link(format!("/proc/self/ns/{file}"));
+            matches!((theirs, ours), (Ok(theirs), Ok(ours)) if theirs != ours)
+        })
+        .map(|(_, name)| *name)
+        .collect();
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let field = |name: &str| {
+        status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+    };
+    let mut walls = Vec::new();
+    if !own.is_empty() {
+        walls.push(format!("bubblewrap: own {} namespaces", own.join(", ")));
+    }
+    if own.contains(&"mount") {
+        walls.push("files: /usr read-only, the VM's own disks, kernel and console".to_owned());
+    }
+    if field("Seccomp") == Some("2") {
+        walls.push("qemu seccomp sandbox".to_owned());
+    }
+    if field("NoNewPrivs") == Some("1") {
+        walls.push("no_new_privs".to_owned());
+    }
+    if field("CapEff").is_some_and(|caps| caps.bytes().all(|b| b == b'0')) {
+        walls.push("no capabilities".to_owned());
+    }
+    walls
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::Choice;
+
+    fn text(accelerator: Accelerator, own_network: bool) -> String {
+        let spec = VmmSpec {
+            id: uuid::Uuid::nil(),
+            directory: "/home/u/vms/1".into(),
+            kernel: "/home/u/images/d/vmlinuz".into(),
+            initrd: Some("/home/u/images/d/initrd".into()),
+            append: String::new(),
+            rootfs: "/home/u/vms/1/rootfs.ext4".into(),
+            work_disk: "/home/u/vms/1/work.ext4".into(),
+            cpus: 1,
+            memory_mib: 256,
+            network: Choice::Automatic,
+        };
+        let host = Places {
+            kernel: spec.kernel.clone(),
+            initrd: spec.initrd.clone(),
+            rootfs: spec.rootfs.clone(),
+            work_disk: spec.work_disk.clone(),
+            console: spec.directory.join("console.log"),
+        };
+        let system = [
+            System::Directory("/usr".into()),
+            System::Link { target: "usr/lib".into(), path: "/lib".into() },
+        ];
+        let program = Path::new("/usr/bin/qemu-system-x86_64");
+        let mut text = String::new();
+        for word in enclose(&system, &spec, &host, program, accelerator, own_network) {
+            let word = word.into_string().unwrap();
+            text.push_str(if word.starts_with("--") { "\n" } else { " " });
+            text.push_str(&word);
+        }
+        text.trim_start().to_owned()
+    }
+
+    #[test]
+    fn the_walls_of_an_emulated_vm_on_passt() {
+        insta::assert_snapshot!(text(Accelerator::Tcg, true));
+    }
+
+    #[test]
+    fn kvm_and_slirp_open_one_door_each() {
+        let tight = text(Accelerator::Tcg, true);
+        let open = text(Accelerator::Kvm, false);
+        let added: Vec<_> = open.lines().filter(|l| !tight.contains(l)).collect();
+        assert_eq!(added, ["--dev-bind /dev/kvm /dev/kvm"]);
+        assert!(tight.contains("--unshare-net") && !open.contains("--unshare-net"));
+    }
+
+    #[tokio::test]
+    async fn without_bubblewrap_the_reason_is_said() {
+        let walls = Walls::probe(&Finder::only(vec!["/nonexistent".into()])).await;
+        let notice = walls.notice().unwrap();
+        assert!(notice.contains("sudo apt install bubblewrap"), "{notice}");
+    }
+
+    #[test]
+    fn an_ordinary_process_of_ours_has_no_namespaces_of_its_own() {
+        let walls = observe(std::process::id());
+        assert!(!walls.iter().any(|w| w.contains("namespaces")), "{walls:?}");
+    }
+}
