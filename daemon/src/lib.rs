@@ -2,9 +2,20 @@
 //!
 //! Nothing here runs as root, and nothing here is `unsafe`.
 
+pub mod command;
+pub mod context;
+pub mod daemon;
+pub mod disk;
 pub mod guest;
 pub mod image;
 pub mod keys;
+mod log;
 pub mod net;
+pub mod progress;
+pub mod reconcile;
+pub mod server;
 pub mod spawn;
+pub mod store;
+pub mod verb;
+pub mod vm;
 pub mod vmm;

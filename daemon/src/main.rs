@@ -1,3 +1,8 @@
 //! The owner's daemon: all of it is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    bangerd::spawn::settle();
+    bangerd::command::run(std::env::args_os().skip(1))
+}

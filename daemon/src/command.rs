@@ -1,0 +1,71 @@
+//! What the program was asked to be.
+
+use std::error::Error;
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::daemon::{self, DaemonError};
+use crate::store::InstanceError;
+
+const HELP: &str = "\
+bangerd, the daemon of banger; the command line starts it when it is needed
+
+usage: bangerd              serve this user until asked to end
+       bangerd --version
+       bangerd --help
+
+environment: BANGER_PROGRAMS  a folder that is searched first for qemu, passt, ...
+             BANGER_LOG       what is logged: info (default), debug, bangerd=trace
+";
+
+/// Does what the arguments say.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<_> = arguments.into_iter().collect();
+    let words: Vec<_> = arguments.iter().map(|word| word.to_str().unwrap_or("?")).collect();
+    match words.as_slice() {
+        [] => serve(),
+        ["--version"] => say(concat!("bangerd ", env!("CARGO_PKG_VERSION"), "\n")),
+        ["--help" | "-h"] => say(HELP),
+        _ => {
+            complain(&format!("bangerd: cannot make sense of: {}\n\n{HELP}", words.join(" ")));
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn serve() -> ExitCode {
+    let programs = std::env::var_os("BANGER_PROGRAMS").map(PathBuf::from);
+    match daemon::run(programs) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Two command lines may start a daemon at once; one of them is enough.
+        Err(DaemonError::Instance(held @ InstanceError::Held { .. })) => {
+            complain(&format!("{held}\n"));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            let mut text = format!("bangerd: {error}");
+            let mut cause = error.source();
+            while let Some(error) = cause {
+                text.push_str(&format!(": {error}"));
+                cause = error.source();
+            }
+            tracing::error!("{text}");
+            complain(&format!("{text}\n"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn say(text: &str) -> ExitCode {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// Tells whoever started the program, when somebody listens.
+fn complain(text: &str) {
+    let _nobody_listens = std::io::stderr().write_all(text.as_bytes());
+}

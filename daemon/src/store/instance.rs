@@ -1,0 +1,89 @@
+//! One daemon a user: a lock in the state folder.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+
+/// The right to be the user's daemon, held until it is dropped or the process ends.
+#[derive(Debug)]
+pub struct Instance {
+    _lock: File,
+}
+
+/// Why this process cannot be the user's daemon.
+#[derive(Debug, thiserror::Error)]
+pub enum InstanceError {
+    /// Another process is.
+    #[error("bangerd runs already{}", holder.map(|pid| format!(" as process {pid}")).unwrap_or_default())]
+    Held {
+        /// Its process id, when it could be told.
+        holder: Option<u32>,
+    },
+    /// The lock cannot be taken.
+    #[error("cannot lock {}", path.display())]
+    Lock {
+        /// The lock file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl Instance {
+    /// Takes the lock.
+    ///
+    /// # Errors
+    /// [`InstanceError::Held`] when another process holds it.
+    pub fn lock(state: &Path) -> Result<Self, InstanceError> {
+        let path = state.join("bangerd.lock");
+        let failed = |source| InstanceError::Lock { path: path.clone(), source };
+        // The file is never removed: a lock on a file without a name would hold off nobody.
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(failed)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => {
+                let mut text = String::new();
+                // Who holds it is a courtesy: without it the refusal still stands.
+                let _unknown = (&file).take(16).read_to_string(&mut text);
+                return Err(InstanceError::Held { holder: text.trim().parse().ok() });
+            }
+            Err(error) => return Err(failed(error.into())),
+        }
+        let mut note = || -> io::Result<()> {
+            file.set_len(0)?;
+            file.rewind()?;
+            writeln!(file, "{}", std::process::id())
+        };
+        note().map_err(failed)?;
+        Ok(Self { _lock: file })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_is_told_who_the_first_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Instance::lock(folder.path()).unwrap();
+        match Instance::lock(folder.path()) {
+            Err(InstanceError::Held { holder }) => assert_eq!(holder, Some(std::process::id())),
+            other => panic!("{other:?}"),
+        }
+        drop(first);
+        Instance::lock(folder.path()).unwrap();
+    }
+}

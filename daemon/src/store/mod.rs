@@ -1,0 +1,23 @@
+//! What the daemon remembers: one JSON document a VM and one an image.
+//!
+//! A document or a folder appears under its final name whole or not at all: it is
+//! made under a temporary name, made durable, and renamed. What a killed daemon left
+//! under a temporary name is swept by the next one, which is the only one there is
+//! while it holds the [`Instance`] lock.
+
+mod document;
+mod image_record;
+mod images;
+mod instance;
+mod staging;
+mod text;
+mod vm_record;
+mod vms;
+
+pub use document::{Document, DocumentError, Members, Migration, read, write};
+pub use image_record::ImageRecord;
+pub use images::{ImageFiles, Images};
+pub use instance::{Instance, InstanceError};
+pub use staging::{Staging, StoreError, allocated_bytes};
+pub use vm_record::{ImageRef, Phase, Runtime, VmRecord};
+pub use vms::{VmFiles, Vms};

@@ -1,0 +1,223 @@
+//! Folders that appear whole, and disappear whole.
+
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use uuid::Uuid;
+
+use super::DocumentError;
+
+/// Beginning of the names of folders that are being made.
+const NEW: &str = ".new-";
+/// Beginning of the names of folders that are being removed.
+const GONE: &str = ".gone-";
+
+/// A folder of the store that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Something cannot be done to a folder or a file.
+    #[error("cannot {action} {}", path.display())]
+    Folder {
+        /// What was tried.
+        action: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The final name is taken.
+    #[error("{} exists already", path.display())]
+    Exists {
+        /// The final name.
+        path: PathBuf,
+    },
+    /// A folder cannot be made private.
+    #[error(transparent)]
+    Private(#[from] banger_proto::paths::PathError),
+    /// A document in it cannot be used.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+}
+
+impl StoreError {
+    /// Says what was tried on `path`, for `map_err`.
+    pub(crate) fn on(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Folder { action, path, source }
+    }
+}
+
+/// A folder that is being made; removed when it is dropped unfinished.
+#[derive(Debug)]
+pub struct Staging {
+    path: Option<PathBuf>,
+}
+
+impl Staging {
+    /// Begins a folder beside its final place.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn begin(parent: &Path) -> Result<Self, StoreError> {
+        let path = parent.join(format!("{NEW}{}", Uuid::new_v4()));
+        DirBuilder::new().mode(0o700).create(&path).map_err(StoreError::on("make", &path))?;
+        Ok(Self { path: Some(path) })
+    }
+
+    /// The folder under its temporary name.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.path.as_deref().unwrap_or_else(|| Path::new(""))
+    }
+
+    /// Makes it durable and gives it its final name.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] when the name is taken; nothing is left then.
+    pub fn finish(mut self, last: &Path) -> Result<(), StoreError> {
+        let path = self.path().to_owned();
+        for entry in fs::read_dir(&path).map_err(StoreError::on("list", &path))? {
+            let file = entry.map_err(StoreError::on("list", &path))?.path();
+            sync(&file)?;
+        }
+        sync(&path)?;
+        match renameat_with(CWD, &path, CWD, last, RenameFlags::NOREPLACE) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::EXIST) => {
+                return Err(StoreError::Exists { path: last.to_owned() });
+            }
+            Err(error) => return Err(StoreError::on("name", last)(error.into())),
+        }
+        self.path = None;
+        last.parent().map_or(Ok(()), sync)
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        if let Some(path) = self.path.take()
+            && let Err(error) = fs::remove_dir_all(&path)
+        {
+            tracing::warn!(path = %path.display(), %error, "a half-made folder stays until the next start");
+        }
+    }
+}
+
+fn sync(path: &Path) -> Result<(), StoreError> {
+    File::open(path).and_then(|file| file.sync_all()).map_err(StoreError::on("make durable", path))
+}
+
+/// Removes a folder: it is gone under its name at once, and its content then.
+pub(super) fn discard(path: &Path) -> Result<(), StoreError> {
+    let parent = path.parent().unwrap_or_else(|| Path::new("/"));
+    let gone = parent.join(format!("{GONE}{}", Uuid::new_v4()));
+    fs::rename(path, &gone).map_err(StoreError::on("remove", path))?;
+    sync(parent)?;
+    fs::remove_dir_all(&gone).map_err(StoreError::on("remove", &gone))
+}
+
+/// Removes what a killed daemon left half made or half removed. A folder that does
+/// not exist holds nothing.
+pub(super) fn sweep(parent: &Path) {
+    let Ok(entries) = fs::read_dir(parent) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with(NEW) || name.starts_with(GONE) {
+            let path = entry.path();
+            match fs::remove_dir_all(&path) {
+                Ok(()) => tracing::info!(path = %path.display(), "removed an unfinished folder"),
+                Err(error) => {
+                    tracing::warn!(path = %path.display(), %error, "cannot remove an unfinished folder");
+                }
+            }
+        }
+    }
+}
+
+/// The names of the finished folders in `parent`, sorted; none when it does not exist.
+pub(super) fn names(parent: &Path) -> Result<Vec<String>, StoreError> {
+    let entries = match fs::read_dir(parent) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(StoreError::on("list", parent)(error)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(StoreError::on("list", parent))?;
+        if let Ok(name) = entry.file_name().into_string()
+            && !name.starts_with('.')
+        {
+            names.push(name);
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// Bytes that the files directly in a folder take on the host; what cannot be looked
+/// at counts as nothing.
+#[must_use]
+pub fn allocated_bytes(directory: &Path) -> u64 {
+    fs::read_dir(directory).map_or(0, |entries| {
+        entries
+            .flatten()
+            .filter_map(|entry| entry.metadata().ok())
+            .filter(fs::Metadata::is_file)
+            .map(|metadata| metadata.blocks() * 512)
+            .sum()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_appears_whole_or_not_at_all() {
+        let parent = tempfile::tempdir().unwrap();
+        let last = parent.path().join("last");
+        let staging = Staging::begin(parent.path()).unwrap();
+        fs::write(staging.path().join("file"), "content").unwrap();
+        assert!(!last.exists());
+        staging.finish(&last).unwrap();
+        assert_eq!(fs::read_to_string(last.join("file")).unwrap(), "content");
+
+        let dropped = Staging::begin(parent.path()).unwrap();
+        fs::write(dropped.path().join("file"), "content").unwrap();
+        drop(dropped);
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_taken_name_is_refused_and_nothing_is_left() {
+        let parent = tempfile::tempdir().unwrap();
+        let last = parent.path().join("last");
+        // A folder without content would be replaced by a plain rename.
+        fs::create_dir(&last).unwrap();
+        let error = Staging::begin(parent.path()).unwrap().finish(&last).unwrap_err();
+        assert!(matches!(error, StoreError::Exists { .. }), "{error}");
+        assert_eq!(names(parent.path()).unwrap(), ["last"]);
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn only_unfinished_folders_are_swept() {
+        let parent = tempfile::tempdir().unwrap();
+        for name in [".new-1", ".gone-2", "kept"] {
+            fs::create_dir(parent.path().join(name)).unwrap();
+            fs::write(parent.path().join(name).join("file"), "").unwrap();
+        }
+        sweep(parent.path());
+        assert_eq!(names(parent.path()).unwrap(), ["kept"]);
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 1);
+        discard(&parent.path().join("kept")).unwrap();
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
+        sweep(&parent.path().join("missing"));
+        assert!(names(&parent.path().join("missing")).unwrap().is_empty());
+    }
+}

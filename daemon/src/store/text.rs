@@ -1,0 +1,63 @@
+//! How validated nouns stand in a document: as their text, or as their number.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serializer, de};
+
+/// Writes the text of a noun.
+pub(super) fn serialize<T: Display, S: Serializer>(
+    value: &T,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
+
+/// Reads the text of a noun.
+pub(super) fn deserialize<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+where
+    T: FromStr<Err: Display>,
+    D: Deserializer<'de>,
+{
+    String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+}
+
+/// A size as its number of MiB.
+pub(super) mod mib {
+    use banger_proto::Mib;
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde calls")]
+    pub(in crate::store) fn serialize<S: Serializer>(
+        value: &Mib,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(value.get())
+    }
+
+    pub(in crate::store) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Mib, D::Error> {
+        Mib::new(u64::deserialize(deserializer)?).map_err(de::Error::custom)
+    }
+}
+
+/// Processors as their number.
+pub(super) mod cpus {
+    use banger_proto::Cpus;
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde calls")]
+    pub(in crate::store) fn serialize<S: Serializer>(
+        value: &Cpus,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u8(value.get())
+    }
+
+    pub(in crate::store) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Cpus, D::Error> {
+        Cpus::new(u32::deserialize(deserializer)?).map_err(de::Error::custom)
+    }
+}

@@ -1,0 +1,26 @@
+//! `vm ssh` and `vm exec`: how to reach a running VM's sshd.
+
+use banger_proto::{Code, Refusal, SshTarget};
+
+use crate::vm::Handle;
+
+/// Where the VM's sshd is, and with which keys.
+///
+/// # Errors
+/// [`Code::FailedPrecondition`] when it does not run.
+pub fn ssh_target(vm: &Handle) -> Result<SshTarget, Refusal> {
+    let record = vm.record();
+    let runtime = record.phase.runtime().ok_or_else(|| {
+        let name = &record.name;
+        Refusal::new(Code::FailedPrecondition, format!("{name} is {}", record.phase.state()))
+            .hint(format!("start it first: banger vm start {name}"))
+    })?;
+    Ok(SshTarget {
+        host: "127.0.0.1".into(),
+        port: runtime.ssh_port,
+        user: "root".into(),
+        identity_file: vm.files().identity(),
+        known_hosts_file: vm.files().known_hosts(),
+        host_key_alias: record.id,
+    })
+}

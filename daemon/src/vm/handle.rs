@@ -1,0 +1,120 @@
+//! How everybody else asks the task of a VM.
+
+use std::time::Duration;
+
+use banger_proto::{Code, Refusal, Vm, VmId, VmName};
+use tokio::sync::{mpsc, watch};
+
+use super::view::view;
+use crate::progress::Teller;
+use crate::spawn::ProcessId;
+use crate::store::{VmFiles, VmRecord};
+
+/// What a VM's task can be asked for. Each command is answered by its teller.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// To start the VM.
+    Start(Teller<Vm>),
+    /// To stop it, and to kill it after so long; `None` is the usual deadline.
+    Stop(Option<Duration>, Teller<Vm>),
+    /// To remove it with its disks, and to kill it first when asked to.
+    Remove { force: bool, teller: Teller<Vm> },
+    /// To keep it as long as the process lives and the hold is not released.
+    Hold(Option<ProcessId>),
+    /// To let go of one hold.
+    Release,
+    /// To leave everything as it is, since the daemon ends.
+    Leave,
+}
+
+/// A VM as the rest of the daemon has it.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    pub(super) commands: mpsc::UnboundedSender<Command>,
+    pub(super) record: watch::Receiver<VmRecord>,
+    pub(super) files: VmFiles,
+}
+
+/// Keeps an ephemeral VM; dropping it lets the VM go.
+#[derive(Debug)]
+pub struct Hold {
+    commands: mpsc::UnboundedSender<Command>,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        // A task that has ended holds nothing any more.
+        let _gone = self.commands.send(Command::Release);
+    }
+}
+
+impl Handle {
+    /// The VM's identity.
+    #[must_use]
+    pub fn id(&self) -> VmId {
+        self.record.borrow().id
+    }
+
+    /// The VM's name.
+    #[must_use]
+    pub fn name(&self) -> VmName {
+        self.record.borrow().name.clone()
+    }
+
+    /// What is known of it now.
+    #[must_use]
+    pub fn record(&self) -> VmRecord {
+        self.record.borrow().clone()
+    }
+
+    /// Its record as it changes; ends when the VM is removed.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<VmRecord> {
+        self.record.clone()
+    }
+
+    /// Its files.
+    #[must_use]
+    pub fn files(&self) -> &VmFiles {
+        &self.files
+    }
+
+    /// The VM as people see it.
+    #[must_use]
+    pub fn view(&self) -> Vm {
+        view(&self.record.borrow(), &self.files)
+    }
+
+    fn ask(&self, command: Command) {
+        if let Err(mpsc::error::SendError(
+            Command::Start(teller) | Command::Stop(_, teller) | Command::Remove { teller, .. },
+        )) = self.commands.send(command)
+        {
+            let name = self.name();
+            teller.end(Err(Refusal::new(Code::NotFound, format!("{name} has just been removed"))));
+        }
+    }
+
+    /// Starts it; `teller` tells how that goes.
+    pub fn start(&self, teller: Teller<Vm>) {
+        self.ask(Command::Start(teller));
+    }
+
+    /// Stops it; `teller` tells how that goes.
+    pub fn stop(&self, deadline: Option<Duration>, teller: Teller<Vm>) {
+        self.ask(Command::Stop(deadline, teller));
+    }
+
+    /// Removes it; `teller` tells how that goes.
+    pub fn remove(&self, force: bool, teller: Teller<Vm>) {
+        self.ask(Command::Remove { force, teller });
+    }
+
+    /// Keeps it until the returned hold is dropped. `holder` is whom a later daemon
+    /// awaits, when this one ends before.
+    #[must_use]
+    pub fn hold(&self, holder: Option<ProcessId>) -> Hold {
+        self.ask(Command::Hold(holder));
+        Hold { commands: self.commands.clone() }
+    }
+}

@@ -1,0 +1,132 @@
+//! All VMs there are, by id and by name.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use banger_proto::{Code, ImageName, Refusal, VmId, VmName, VmRef};
+use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncGuard, mpsc, watch};
+use tokio::task::JoinHandle;
+
+use super::handle::{Command, Handle};
+use super::task::Task;
+use crate::context::Context;
+use crate::store::VmRecord;
+
+/// All VMs of the user.
+#[derive(Debug)]
+pub struct Registry {
+    context: Arc<Context>,
+    entries: Mutex<BTreeMap<VmId, Entry>>,
+    /// Held while names are given and images are removed: what is free or unused when
+    /// it is looked at stays so until it is taken.
+    gate: AsyncMutex<()>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    handle: Handle,
+    task: JoinHandle<()>,
+}
+
+impl Registry {
+    /// No VM yet.
+    #[must_use]
+    pub fn new(context: Arc<Context>) -> Arc<Self> {
+        Arc::new(Self { context, entries: Mutex::default(), gate: AsyncMutex::default() })
+    }
+
+    /// The daemon's surroundings.
+    #[must_use]
+    pub fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+
+    fn entries(&self) -> MutexGuard<'_, BTreeMap<VmId, Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until nobody else gives names or removes images.
+    pub async fn gate(&self) -> AsyncGuard<'_, ()> {
+        self.gate.lock().await
+    }
+
+    /// Begins the task of a VM whose record is on disk.
+    pub fn adopt(self: &Arc<Self>, record: VmRecord) -> Handle {
+        let id = record.id;
+        let files = self.context.vms.files(id);
+        let (commands, asked) = mpsc::unbounded_channel();
+        let (published, seen) = watch::channel(record);
+        let handle = Handle { commands, record: seen, files: files.clone() };
+        let task = Task::new(self.context.clone(), files, published, asked);
+        // The entry is there before the task can end and take it away again.
+        let mut entries = self.entries();
+        let registry = Arc::downgrade(self);
+        let task = tokio::spawn(async move {
+            let Some(farewell) = task.run().await else { return };
+            if let Some(registry) = registry.upgrade() {
+                registry.entries().remove(&id);
+            }
+            // Told last: whoever hears of it may use the name again at once.
+            farewell.tell();
+        });
+        entries.insert(id, Entry { handle: handle.clone(), task });
+        handle
+    }
+
+    /// All VMs, by name.
+    #[must_use]
+    pub fn all(&self) -> Vec<Handle> {
+        let mut all: Vec<_> = self.entries().values().map(|entry| entry.handle.clone()).collect();
+        all.sort_by_key(Handle::name);
+        all
+    }
+
+    /// The VM of that name.
+    #[must_use]
+    pub fn named(&self, name: &VmName) -> Option<Handle> {
+        self.entries()
+            .values()
+            .map(|entry| &entry.handle)
+            .find(|handle| handle.record.borrow().name == *name)
+            .cloned()
+    }
+
+    /// The VM that is meant.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`] when there is none.
+    pub fn find(&self, vm: &VmRef) -> Result<Handle, Refusal> {
+        let found = match vm {
+            VmRef::Id(id) => self.entries().get(id).map(|entry| entry.handle.clone()),
+            VmRef::Name(name) => self.named(name),
+        };
+        found.ok_or_else(|| {
+            Refusal::new(Code::NotFound, format!("there is no VM {vm}"))
+                .hint("see which there are: banger vm ls")
+        })
+    }
+
+    /// The VMs that were made from an image.
+    #[must_use]
+    pub fn users_of(&self, image: &ImageName) -> Vec<VmName> {
+        self.all()
+            .iter()
+            .filter(|handle| handle.record.borrow().image.name == *image)
+            .map(Handle::name)
+            .collect()
+    }
+
+    /// Ends all tasks; VMs run on. Returns when no task writes any more.
+    pub async fn leave(&self) {
+        let entries = std::mem::take(&mut *self.entries());
+        for entry in entries.values() {
+            // A task that has ended needs no word.
+            let _ended = entry.handle.commands.send(Command::Leave);
+        }
+        for entry in entries.into_values() {
+            if let Err(error) = entry.task.await {
+                tracing::error!(%error, "the task of a VM failed");
+            }
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! A VM as people see it, made from its record.
+
+use banger_proto::{Running, Vm};
+
+use crate::store::{VmFiles, VmRecord, allocated_bytes};
+
+/// What people see of a VM.
+pub(super) fn view(record: &VmRecord, files: &VmFiles) -> Vm {
+    Vm {
+        id: record.id,
+        name: record.name.clone(),
+        image: record.image.name.clone(),
+        state: record.phase.state(),
+        state_reason: record.phase.reason().to_owned(),
+        isolation: record.isolation,
+        cpus: record.cpus,
+        memory: record.memory,
+        disk: record.disk,
+        created_at: record.created_at,
+        ephemeral: record.ephemeral,
+        running: record.phase.runtime().map(|runtime| Running {
+            started_at: runtime.started_at,
+            vmm_pid: runtime.vmm.pid,
+            ssh_port: runtime.ssh_port,
+            accelerator: runtime.accelerator.clone(),
+            network: runtime.network.clone(),
+            confinement: runtime.confinement.clone(),
+        }),
+        directory: files.directory().to_owned(),
+        allocated_bytes: allocated_bytes(files.directory()),
+    }
+}
