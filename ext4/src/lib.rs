@@ -9,11 +9,19 @@ mod ingest;
 pub mod layout;
 pub mod le;
 mod overlay;
+mod read;
+mod time;
 
 pub use disk::{Disk, FileDisk, MemoryDisk};
 pub use error::{Error, Result};
 pub use ingest::{
-    Content, Entry, EntryKind, HostTree, Sink, Source, Stream, TarStream, Times, Timestamp, Xattr,
+    Content, Entry, EntryKind, HostTree, Sink, Source, Stream, TarStream, Times, Xattr,
     acl_from_disk, acl_to_disk,
 };
+pub use layout::inode::FileKind;
 pub use overlay::Overlay;
+pub use read::{
+    BlockMap, DirItem, Extracted, Filesystem, ImagePath, Limits, Parent, Run, Stat, TreeBlocks,
+    WalkEntry,
+};
+pub use time::Timestamp;

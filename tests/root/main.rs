@@ -2,3 +2,4 @@
 //! skipped without.
 
 mod oracle;
+mod reader;

@@ -12,5 +12,5 @@ mod tar_member;
 pub use acl::{acl_from_disk, acl_to_disk};
 pub use content::{Content, Stream};
 pub use host::HostTree;
-pub use source::{Entry, EntryKind, Sink, Source, Times, Timestamp, Xattr};
+pub use source::{Entry, EntryKind, Sink, Source, Times, Xattr};
 pub use tar::TarStream;

@@ -1,28 +1,8 @@
 //! Entries of a tree, who gives them and who takes them.
 
 use super::Content;
+pub(super) use crate::Timestamp;
 use crate::{Error, Result};
-
-/// A moment: seconds since 1970 (negative before) and nanoseconds below 10^9.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Timestamp {
-    /// Whole seconds.
-    pub seconds: i64,
-    /// The rest, in nanoseconds.
-    pub nanoseconds: u32,
-}
-
-impl Timestamp {
-    /// This moment, as the host's clock has it.
-    #[must_use]
-    pub fn now() -> Self {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        since.map_or(Self::default(), |since| Self {
-            seconds: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
-            nanoseconds: since.subsec_nanos(),
-        })
-    }
-}
 
 /// The times an entry carries; what a source does not know is the modification time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

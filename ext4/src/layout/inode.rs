@@ -2,7 +2,7 @@
 
 use super::checksum::{Checksums, crc32c};
 use crate::le::{self, fields};
-use crate::{Error, Result};
+use crate::{Error, Result, Timestamp};
 
 /// Inode of bad blocks.
 pub const BAD_INO: u32 = 1;
@@ -100,42 +100,6 @@ impl FileKind {
             Self::Socket => 6,
             Self::Symlink => 7,
         }
-    }
-}
-
-/// A time: seconds since 1970 and nanoseconds within the second.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash)]
-pub struct Timestamp {
-    /// Seconds since 1970; may be negative.
-    pub seconds: i64,
-    /// 0..1,000,000,000.
-    pub nanoseconds: u32,
-}
-
-impl Timestamp {
-    /// The last second that fits with epoch bits (the year 2446).
-    pub const LAST: i64 = 0x3_7fff_ffff;
-
-    /// From the 32-bit seconds and the extra word of nanoseconds and epoch.
-    #[must_use]
-    pub fn decode(seconds: u32, extra: Option<u32>) -> Self {
-        let base = i64::from(seconds.cast_signed());
-        match extra {
-            None => Self { seconds: base, nanoseconds: 0 },
-            Some(extra) => Self {
-                seconds: base + (i64::from(extra & 3) << 32),
-                nanoseconds: (extra >> 2).min(999_999_999),
-            },
-        }
-    }
-
-    /// The 32-bit seconds and the extra word; times out of range become the nearest in it.
-    #[must_use]
-    pub fn encode(self) -> (u32, u32) {
-        let seconds = self.seconds.clamp(i64::from(i32::MIN), Self::LAST);
-        let base = seconds as u32;
-        let epoch = (seconds - i64::from(base.cast_signed())) >> 32;
-        (base, self.nanoseconds.min(999_999_999) << 2 | (epoch as u32 & 3))
     }
 }
 

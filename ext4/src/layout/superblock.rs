@@ -269,7 +269,7 @@ impl Superblock {
             return bad("s_blocks_count", blocks);
         }
         let groups = (blocks - u64::from(first)).div_ceil(u64::from(self.s_blocks_per_group()));
-        if groups * u64::from(inodes) != u64::from(self.s_inodes_count()) {
+        if groups.checked_mul(inodes.into()) != Some(self.s_inodes_count().into()) {
             return bad("s_inodes_count", self.s_inodes_count().into());
         }
         if u32::from(self.s_reserved_gdt_blocks()) > block_size / 4 {

@@ -1,0 +1,222 @@
+//! An open filesystem: its superblock, descriptors, and inodes by number.
+
+use std::sync::Arc;
+
+use crate::layout::checksum::Checksums;
+use crate::layout::features::{Incompat, RoCompat};
+use crate::layout::geometry::Geometry;
+use crate::layout::group::GroupDescriptor;
+use crate::layout::inode::{FLAG_ENCRYPT, Inode};
+use crate::layout::superblock::{SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE, Superblock};
+use crate::{Disk, Error, Result};
+
+/// Bytes of descriptors that are held at once: 128 TiB with blocks of 4 KiB.
+const MOST_DESCRIPTOR_BYTES: u64 = 64 << 20;
+
+/// A filesystem that is not mounted, for reading.
+///
+/// Nothing is cached but the superblock and the descriptors: what another
+/// hand writes to the same disk is seen at the next call.
+pub struct Filesystem {
+    disk: Arc<dyn Disk>,
+    superblock: Superblock,
+    geometry: Geometry,
+    checksums: Checksums,
+    descriptors: Vec<GroupDescriptor>,
+}
+
+impl std::fmt::Debug for Filesystem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Filesystem").field("geometry", &self.geometry).finish_non_exhaustive()
+    }
+}
+
+impl Filesystem {
+    /// Opens the filesystem on `disk`. A journal that was not replayed is
+    /// replayed in memory, over the disk; the disk itself is never written.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Corrupt`], or [`Error::Incompatible`] with the
+    /// name of a feature that cannot be read.
+    pub fn open(disk: Arc<dyn Disk>) -> Result<Self> {
+        let fs = Self::open_as_is(disk)?;
+        if fs.superblock.features().incompat.has(Incompat::RECOVER) {
+            return Err(Error::Incompatible { feature: "needs_recovery".to_owned() });
+        }
+        Ok(fs)
+    }
+
+    /// Opens the filesystem as it lies on `disk`, its journal unheeded: what
+    /// replay itself, and checks after a replay, begin with.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_as_is(disk: Arc<dyn Disk>) -> Result<Self> {
+        let superblock = read_superblock(&*disk)?;
+        let geometry = Geometry::new(&superblock);
+        let checksums = superblock.checksums();
+        let descriptors = read_descriptors(&*disk, &geometry, &checksums)?;
+        Ok(Self { disk, superblock, geometry, checksums, descriptors })
+    }
+
+    /// The disk, or the overlay into which its journal was replayed.
+    #[must_use]
+    pub fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
+    }
+
+    /// The superblock as it was on opening.
+    #[must_use]
+    pub fn superblock(&self) -> &Superblock {
+        &self.superblock
+    }
+
+    /// Where everything lies.
+    #[must_use]
+    pub fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// Which checksums metadata carries.
+    #[must_use]
+    pub fn checksums(&self) -> &Checksums {
+        &self.checksums
+    }
+
+    /// All group descriptors, as they were on opening.
+    #[must_use]
+    pub fn descriptors(&self) -> &[GroupDescriptor] {
+        &self.descriptors
+    }
+
+    /// The checksum seed of an inode's blocks; none without checksums.
+    #[must_use]
+    pub fn inode_seed(&self, ino: u32, inode: &Inode) -> Option<u32> {
+        self.checksums.metadata.then(|| self.checksums.inode_seed(ino, inode.i_generation()))
+    }
+
+    /// True when directory entries carry types.
+    #[must_use]
+    pub(crate) fn has_types(&self) -> bool {
+        self.superblock.features().incompat.has(Incompat::FILETYPE)
+    }
+
+    /// Byte offset of an inode on the disk.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when there is no such inode, or its table lies
+    /// outside the filesystem.
+    pub fn inode_position(&self, ino: u32) -> Result<u64> {
+        let (group, index) = self.geometry.inode_place(ino)?;
+        let table = self.descriptors.get(group as usize).map_or(0, GroupDescriptor::inode_table);
+        let last = table.saturating_add(u64::from(self.geometry.itable_blocks()) - 1);
+        if !self.geometry.is_data_block(table) || !self.geometry.is_data_block(last) {
+            return Err(Error::Corrupt {
+                what: format!("group {group}: its inode table lies outside the filesystem"),
+            });
+        }
+        Ok(self.geometry.inode_offset(table, index))
+    }
+
+    /// Reads an inode and checks its checksum. It may be one that is not in use.
+    ///
+    /// # Errors
+    /// [`Error::Io`], or [`Error::Corrupt`].
+    pub fn inode(&self, ino: u32) -> Result<Inode> {
+        let mut bytes = vec![0; self.geometry.inode_size.into()];
+        self.disk.read_at(self.inode_position(ino)?, &mut bytes)?;
+        Inode::parse(ino, &bytes, &self.checksums)
+    }
+
+    /// Reads an inode that a name leads to: it must be in use and readable.
+    ///
+    /// # Errors
+    /// As [`Self::inode`], and [`Error::Incompatible`] when it is encrypted.
+    pub fn inode_in_use(&self, ino: u32) -> Result<Inode> {
+        let inode = self.inode(ino)?;
+        if inode.i_links_count() == 0 || inode.kind().is_none() {
+            return Err(Error::Corrupt {
+                what: format!("inode {ino}: a name leads to it, but it is not in use"),
+            });
+        }
+        if inode.has_flag(FLAG_ENCRYPT) {
+            return Err(Error::Incompatible { feature: format!("encrypt (inode {ino})") });
+        }
+        Ok(inode)
+    }
+
+    /// Reads one block.
+    ///
+    /// # Errors
+    /// [`Error::Io`], or [`Error::Corrupt`] for a block that does not exist.
+    pub fn block(&self, number: u64) -> Result<Vec<u8>> {
+        if !self.geometry.is_data_block(number) {
+            return Err(Error::Corrupt {
+                what: format!("block {number} is pointed to, but lies outside the filesystem"),
+            });
+        }
+        let mut bytes = vec![0; self.geometry.block_size as usize];
+        self.disk.read_at(self.geometry.offset(number), &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// True when files beyond 2 GiB, and so sizes of 64 bits, are allowed.
+    #[must_use]
+    pub fn has_large_files(&self) -> bool {
+        self.superblock.features().ro_compat.has(RoCompat::LARGE_FILE)
+    }
+}
+
+/// Reads the superblock and checks that the disk is as long as it says.
+///
+/// # Errors
+/// [`Error::Io`], [`Error::Corrupt`] or [`Error::Incompatible`].
+pub(crate) fn read_superblock(disk: &dyn Disk) -> Result<Superblock> {
+    let corrupt = |what: String| Err(Error::Corrupt { what });
+    if disk.len() < SUPERBLOCK_OFFSET + SUPERBLOCK_SIZE as u64 {
+        let len = disk.len();
+        return corrupt(format!("{len} bytes are too few for an ext4 filesystem"));
+    }
+    let mut bytes = [0; SUPERBLOCK_SIZE];
+    disk.read_at(SUPERBLOCK_OFFSET, &mut bytes)?;
+    let superblock = Superblock::parse(&bytes)?;
+    let needed = superblock.blocks_count().saturating_mul(superblock.block_size().into());
+    if needed > disk.len() {
+        let len = disk.len();
+        return corrupt(format!("it takes {needed} bytes, but its device has only {len}"));
+    }
+    Ok(superblock)
+}
+
+fn read_descriptors(
+    disk: &dyn Disk,
+    geometry: &Geometry,
+    checksums: &Checksums,
+) -> Result<Vec<GroupDescriptor>> {
+    let bytes = u64::from(geometry.gdt_blocks()) * u64::from(geometry.block_size);
+    if bytes > MOST_DESCRIPTOR_BYTES {
+        return Err(Error::TooLarge {
+            what: "the table of group descriptors".to_owned(),
+            limit: MOST_DESCRIPTOR_BYTES,
+        });
+    }
+    let mut descriptors = Vec::with_capacity(geometry.groups as usize);
+    let mut block = vec![0; geometry.block_size as usize];
+    let mut group = 0;
+    for n in 0..geometry.gdt_blocks() {
+        let number = geometry.gdt_block(n);
+        if !geometry.is_data_block(number) {
+            return Err(Error::Corrupt {
+                what: format!("descriptor block {n} lies outside the filesystem"),
+            });
+        }
+        disk.read_at(geometry.offset(number), &mut block)?;
+        for bytes in block.chunks_exact(geometry.desc_size.max(32).into()) {
+            if group < geometry.groups {
+                descriptors.push(GroupDescriptor::parse(bytes, group, checksums)?);
+                group += 1;
+            }
+        }
+    }
+    Ok(descriptors)
+}

@@ -1,0 +1,23 @@
+//! Reading: paths, directories, files and attributes of a filesystem on any disk.
+
+mod data;
+mod directory;
+mod extract;
+mod filesystem;
+mod index;
+mod indirect;
+mod mapping;
+mod path;
+mod resolve;
+mod stat;
+mod walk;
+mod xattrs;
+
+pub use directory::DirItem;
+pub use extract::Extracted;
+pub use filesystem::Filesystem;
+pub use mapping::{BlockMap, Run, TreeBlocks};
+pub use path::ImagePath;
+pub use resolve::Parent;
+pub use stat::Stat;
+pub use walk::{Limits, WalkEntry};

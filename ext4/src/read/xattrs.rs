@@ -1,0 +1,59 @@
+//! Extended attributes as the system calls would show them.
+
+use super::{Filesystem, ImagePath};
+use crate::layout::inode::Inode;
+use crate::layout::xattr::{self, INDEX_SYSTEM, XattrBlock};
+use crate::{Error, Result, Xattr, acl_from_disk};
+
+impl Filesystem {
+    /// The extended attributes of `path` itself (a symbolic link in the last
+    /// place is not followed), sorted by name.
+    ///
+    /// # Errors
+    /// [`Error::Incompatible`] when a value lies in an inode of its own,
+    /// [`Error::NotFound`], and what reading meets.
+    pub fn xattrs(&self, path: &ImagePath) -> Result<Vec<Xattr>> {
+        let ino = self.resolve(path, false)?;
+        self.xattrs_of(ino, &self.inode_in_use(ino)?)
+    }
+
+    /// The extended attributes of an inode, sorted by name.
+    ///
+    /// # Errors
+    /// As [`Self::xattrs`].
+    pub fn xattrs_of(&self, ino: u32, inode: &Inode) -> Result<Vec<Xattr>> {
+        let mut found = Vec::new();
+        for attribute in self.raw_xattrs(inode)? {
+            if attribute.name_index == INDEX_SYSTEM && attribute.name == b"data" {
+                continue; // the file's own data
+            }
+            let name = attribute.full_name()?;
+            let Some(value) = attribute.value else {
+                let feature = format!("ea_inode (an attribute of inode {ino})");
+                return Err(Error::Incompatible { feature });
+            };
+            let is_acl = matches!(attribute.name_index, 2 | 3);
+            let value = if is_acl { acl(ino, &value)? } else { value };
+            found.push(Xattr { name, value });
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    /// The attributes in the inode and in its block, as they lie on disk.
+    pub(crate) fn raw_xattrs(&self, inode: &Inode) -> Result<Vec<xattr::Xattr>> {
+        let mut all = xattr::parse_inode_space(inode.extra_space())?;
+        let number = inode.file_acl();
+        if number != 0 {
+            let block = self.block(number)?;
+            all.extend(XattrBlock::parse(&block, number, self.checksums())?.attributes);
+        }
+        Ok(all)
+    }
+}
+
+fn acl(ino: u32, value: &[u8]) -> Result<Vec<u8>> {
+    acl_from_disk(value).map_err(|_| Error::Corrupt {
+        what: format!("inode {ino}: an access control list in it is damaged"),
+    })
+}
