@@ -1,3 +1,50 @@
-//! The command line.
+//! The command line: arguments in, results out, an exit code at the end.
 
-fn main() {}
+mod arguments;
+mod bangerd;
+mod command;
+mod failure;
+mod interrupt;
+mod ssh;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::arguments::Arguments;
+use crate::failure::{Failure, Outcome};
+use crate::terminal::Terminal;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help is no mistake, and goes to standard output; mistakes are 2.
+            let _nobody_reads = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let terminal = Terminal::new(arguments.quiet);
+    let failed = arguments.command.failure_code();
+    ExitCode::from(match run(arguments, terminal) {
+        Ok(code) => code,
+        // Whoever read the result has seen enough.
+        Err(failure) if failure.is_broken_pipe() => 0,
+        Err(failure) => {
+            terminal.failure(&failure);
+            failure.signal().map_or(failed, interrupt::Signal::code)
+        }
+    })
+}
+
+fn run(arguments: Arguments, terminal: Terminal) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::Begin)?;
+    let outcome = runtime.block_on(arguments.command.run(terminal));
+    // A read of standard input may hang in a thread of its own: nobody waits for it.
+    runtime.shutdown_background();
+    outcome
+}

@@ -68,6 +68,22 @@ where
     }))
 }
 
+/// Tells that nobody listens from that the socket cannot be used.
+fn connect_code(error: &tonic::transport::Error) -> Code {
+    use std::io::ErrorKind::{ConnectionRefused, NotFound};
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<std::io::Error>() {
+            return match error.kind() {
+                ConnectionRefused | NotFound => Code::Unavailable,
+                _ => Code::FailedPrecondition,
+            };
+        }
+        cause = error.source();
+    }
+    Code::Unavailable
+}
+
 impl Client {
     /// Largest message taken from bangerd, in bytes.
     const MESSAGE: usize = 64 << 20;
@@ -75,7 +91,8 @@ impl Client {
     /// Connects to the socket, behind which must be a process of this very user.
     ///
     /// # Errors
-    /// [`Code::Unavailable`] when nobody of ours listens there.
+    /// [`Code::Unavailable`] when nobody listens there, [`Code::FailedPrecondition`] when
+    /// somebody does who must not be trusted, or who cannot be asked.
     pub async fn connect(socket: &Path) -> Result<Self> {
         let socket = socket.to_owned();
         // The address is never used: the connector goes to the socket.
@@ -98,7 +115,7 @@ impl Client {
             .await
             .map_err(|error| Refusal {
                 message: "cannot reach bangerd".into(),
-                ..Refusal::from_error(Code::Unavailable, &error)
+                ..Refusal::from_error(connect_code(&error), &error)
             })?;
         Ok(Self { inner: DaemonClient::new(channel).max_decoding_message_size(Self::MESSAGE) })
     }

@@ -1,0 +1,7 @@
+//! Reaching bangerd: the socket when somebody answers there, else a daemon of our own start.
+
+mod connect;
+mod find;
+mod start;
+
+pub(crate) use connect::{DaemonError, connect, running, stop};

@@ -1,0 +1,42 @@
+//! `banger image ...`.
+
+mod build;
+mod import;
+mod inspect;
+mod ls;
+mod rm;
+mod view;
+
+use clap::Subcommand;
+
+use crate::failure::Outcome;
+use crate::terminal::Terminal;
+
+/// A command about images.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImageCommand {
+    /// Make an image from a distribution's packages
+    Build(build::Arguments),
+    /// Make an image from a tar of a root filesystem
+    Import(import::Arguments),
+    /// List images
+    #[command(visible_alias = "list")]
+    Ls(ls::Arguments),
+    /// Show all there is to know about an image
+    Inspect(inspect::Arguments),
+    /// Remove images that no VM uses
+    #[command(visible_alias = "remove")]
+    Rm(rm::Arguments),
+}
+
+impl ImageCommand {
+    pub(crate) async fn run(self, terminal: Terminal) -> Outcome {
+        match self {
+            Self::Build(build) => build.run(terminal).await,
+            Self::Import(import) => import.run(terminal).await,
+            Self::Ls(ls) => ls.run(terminal).await,
+            Self::Inspect(inspect) => inspect.run(terminal).await,
+            Self::Rm(rm) => rm.run(terminal).await,
+        }
+    }
+}

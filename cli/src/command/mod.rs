@@ -1,0 +1,75 @@
+//! The commands, one file each.
+
+mod daemon;
+mod image;
+mod version;
+mod vm;
+
+use clap::Subcommand;
+
+pub(crate) use daemon::DaemonCommand;
+pub(crate) use image::ImageCommand;
+pub(crate) use vm::VmCommand;
+
+use crate::failure::Outcome;
+use crate::terminal::Terminal;
+
+/// Exit code for a command that failed.
+const FAILED: u8 = 1;
+/// Exit code for a failure of banger's own where the guest's codes are passed on.
+const BANGER_FAILED: u8 = 125;
+
+/// A command.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    #[command(flatten)]
+    Short(VmCommand),
+    /// Virtual machines
+    #[command(subcommand)]
+    Vm(VmCommand),
+    /// Images that VMs are made from
+    #[command(subcommand)]
+    Image(ImageCommand),
+    /// The daemon behind this command
+    #[command(subcommand)]
+    Daemon(DaemonCommand),
+    /// Versions of banger and of the daemon that runs
+    Version(version::Arguments),
+}
+
+impl Command {
+    /// The exit code when banger itself fails.
+    pub(crate) const fn failure_code(&self) -> u8 {
+        match self {
+            Self::Short(vm) | Self::Vm(vm) => vm.failure_code(),
+            _ => FAILED,
+        }
+    }
+
+    /// Does it.
+    pub(crate) async fn run(self, terminal: Terminal) -> Outcome {
+        match self {
+            Self::Short(vm) | Self::Vm(vm) => vm.run(terminal).await,
+            Self::Image(image) => image.run(terminal).await,
+            Self::Daemon(daemon) => daemon.run(terminal).await,
+            Self::Version(version) => version.run(terminal).await,
+        }
+    }
+}
+
+/// `--timings`, for commands that have stages.
+#[derive(Debug, clap::Args)]
+pub(crate) struct TimingsFlag {
+    /// Print the stages with their times at the end
+    #[arg(long)]
+    timings: bool,
+}
+
+impl TimingsFlag {
+    /// Prints the table when it was asked for.
+    fn show(&self, terminal: Terminal, timings: &crate::terminal::Timings) {
+        if self.timings {
+            terminal.timings(timings);
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! `banger vm create`.
+
+use banger_proto::{Cpus, ImageName, Mib, NewVm, VmName};
+
+use crate::bangerd;
+use crate::failure::Outcome;
+use crate::terminal::Terminal;
+
+/// What a new VM is to be; `run` takes the same.
+#[derive(Debug, clap::Args)]
+pub(super) struct Shape {
+    /// Name of the VM, which is its host name too [default: one is made up]
+    #[arg(long)]
+    name: Option<VmName>,
+    /// Image to make it from [default: the only one there is]
+    #[arg(long)]
+    image: Option<ImageName>,
+    /// Virtual processors
+    #[arg(long, value_name = "COUNT")]
+    cpus: Option<Cpus>,
+    /// Memory, as in 512M or 2G
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<Mib>,
+    /// Size of the work disk, which is /root in the guest, as in 8G
+    #[arg(long, value_name = "SIZE")]
+    disk: Option<Mib>,
+}
+
+impl Shape {
+    /// The VM to ask for.
+    pub(super) fn new_vm(self, ephemeral: bool) -> NewVm {
+        let Self { name, image, cpus, memory, disk } = self;
+        NewVm { name, image, cpus, memory, disk, ephemeral }
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    shape: Shape,
+}
+
+impl Arguments {
+    pub(crate) async fn run(self, terminal: Terminal) -> Outcome {
+        let mut client = bangerd::connect(terminal).await?;
+        let vm = client.create_vm(self.shape.new_vm(false)).await?;
+        terminal.result(vm.name.as_str())?;
+        Ok(0)
+    }
+}

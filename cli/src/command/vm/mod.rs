@@ -1,0 +1,70 @@
+//! `banger vm ...`, and the same without `vm`.
+
+mod create;
+mod exec;
+mod inspect;
+mod logs;
+mod ls;
+mod rm;
+mod run;
+mod ssh;
+mod start;
+mod stop;
+mod view;
+
+use clap::Subcommand;
+
+use super::{BANGER_FAILED, FAILED};
+use crate::failure::Outcome;
+use crate::terminal::Terminal;
+
+/// A command about VMs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum VmCommand {
+    /// Create, start and run a command in a new VM
+    Run(run::Arguments),
+    /// Create a VM
+    Create(create::Arguments),
+    /// Start VMs and wait until they answer
+    Start(start::Arguments),
+    /// Stop VMs; their disks are kept
+    Stop(stop::Arguments),
+    /// List VMs
+    #[command(visible_alias = "list")]
+    Ls(ls::Arguments),
+    /// Show all there is to know about a VM
+    Inspect(inspect::Arguments),
+    /// Log in to a running VM
+    Ssh(ssh::Arguments),
+    /// Run a command in a running VM
+    Exec(exec::Arguments),
+    /// Show what a VM wrote to its console
+    Logs(logs::Arguments),
+    /// Remove VMs and their disks
+    #[command(visible_alias = "remove")]
+    Rm(rm::Arguments),
+}
+
+impl VmCommand {
+    pub(crate) const fn failure_code(&self) -> u8 {
+        match self {
+            Self::Run(_) | Self::Ssh(_) | Self::Exec(_) => BANGER_FAILED,
+            _ => FAILED,
+        }
+    }
+
+    pub(crate) async fn run(self, terminal: Terminal) -> Outcome {
+        match self {
+            Self::Run(run) => run.run(terminal).await,
+            Self::Create(create) => create.run(terminal).await,
+            Self::Start(start) => start.run(terminal).await,
+            Self::Stop(stop) => stop.run(terminal).await,
+            Self::Ls(ls) => ls.run(terminal).await,
+            Self::Inspect(inspect) => inspect.run(terminal).await,
+            Self::Ssh(ssh) => ssh.run(terminal).await,
+            Self::Exec(exec) => exec.run(terminal).await,
+            Self::Logs(logs) => logs.run(terminal).await,
+            Self::Rm(rm) => rm.run(terminal).await,
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! How a VM is shown: rows, fields, JSON.
+
+use banger_proto::{Running, Vm, VmState};
+use serde::Serialize;
+
+use crate::terminal::{age, bytes, fields, moment, table};
+
+/// A VM as JSON. Names and units are a promise to scripts.
+#[derive(Debug, Serialize)]
+pub(super) struct Json<'a> {
+    id: String,
+    name: &'a str,
+    image: &'a str,
+    state: &'static str,
+    state_reason: &'a str,
+    isolation: &'static str,
+    cpus: u8,
+    memory_mib: u64,
+    disk_mib: u64,
+    /// Seconds since the epoch.
+    created_at: i64,
+    ephemeral: bool,
+    directory: String,
+    allocated_bytes: u64,
+    /// `null` while it does not run.
+    running: Option<JsonRunning<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct JsonRunning<'a> {
+    /// Seconds since the epoch.
+    started_at: i64,
+    vmm_pid: u32,
+    ssh_port: u16,
+    accelerator: &'a str,
+    network: &'a str,
+    confinement: &'a [String],
+}
+
+impl<'a> From<&'a Vm> for Json<'a> {
+    fn from(vm: &'a Vm) -> Self {
+        Self {
+            id: vm.id.to_string(),
+            name: vm.name.as_str(),
+            image: vm.image.as_str(),
+            state: vm.state.as_str(),
+            state_reason: &vm.state_reason,
+            isolation: vm.isolation.as_str(),
+            cpus: vm.cpus.get(),
+            memory_mib: vm.memory.get(),
+            disk_mib: vm.disk.get(),
+            created_at: vm.created_at,
+            ephemeral: vm.ephemeral,
+            directory: vm.directory.to_string_lossy().into_owned(),
+            allocated_bytes: vm.allocated_bytes,
+            running: vm.running.as_ref().map(JsonRunning::from),
+        }
+    }
+}
+
+impl<'a> From<&'a Running> for JsonRunning<'a> {
+    fn from(running: &'a Running) -> Self {
+        Self {
+            started_at: running.started_at,
+            vmm_pid: running.vmm_pid,
+            ssh_port: running.ssh_port,
+            accelerator: &running.accelerator,
+            network: &running.network,
+            confinement: &running.confinement,
+        }
+    }
+}
+
+/// One row a VM.
+pub(super) fn rows(vms: &[Vm]) -> String {
+    let rows = vms
+        .iter()
+        .map(|vm| {
+            let since = match (&vm.running, vm.state) {
+                (Some(running), VmState::Running) => format!("running {}", age(running.started_at)),
+                (_, state) => state.to_string(),
+            };
+            vec![
+                vm.name.to_string(),
+                since,
+                vm.image.to_string(),
+                vm.cpus.to_string(),
+                vm.memory.to_string(),
+                vm.disk.to_string(),
+                bytes(vm.allocated_bytes),
+            ]
+        })
+        .collect();
+    table(&["NAME", "STATE", "IMAGE", "CPUS", "MEMORY", "DISK", "ON HOST"], rows)
+}
+
+/// Every field of one VM.
+pub(super) fn details(vm: &Vm) -> String {
+    let running = vm.running.as_ref();
+    let text = |value: fn(&Running) -> String| running.map(value).unwrap_or_default();
+    let mut rows = vec![
+        ("name", vm.name.to_string()),
+        ("id", vm.id.to_string()),
+        ("state", vm.state.to_string()),
+        ("reason", vm.state_reason.clone()),
+        ("image", vm.image.to_string()),
+        ("isolation", vm.isolation.to_string()),
+        ("cpus", vm.cpus.to_string()),
+        ("memory", vm.memory.to_string()),
+        ("disk", vm.disk.to_string()),
+        ("created", moment(vm.created_at)),
+        ("started", text(|r| moment(r.started_at))),
+        ("accelerator", text(|r| r.accelerator.clone())),
+        ("network", text(|r| r.network.clone())),
+        ("ssh", text(|r| format!("127.0.0.1 port {}", r.ssh_port))),
+        ("vmm", text(|r| format!("process {}", r.vmm_pid))),
+        ("files", vm.directory.display().to_string()),
+        ("on host", bytes(vm.allocated_bytes)),
+        ("kept", if vm.ephemeral { "no: it goes with its command".into() } else { "yes".into() }),
+    ];
+    if let Some(running) = running {
+        rows.extend(running.confinement.iter().map(|wall| ("confined", wall.clone())));
+    }
+    fields(&rows)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use banger_proto::{Cpus, Isolation, Mib};
+
+    use super::*;
+
+    pub(in super::super) fn vm() -> Vm {
+        Vm {
+            id: "67e55044-10b1-426f-9247-bb680e5fe0c8".parse().unwrap(),
+            name: "web".parse().unwrap(),
+            image: "debian".parse().unwrap(),
+            state: VmState::Running,
+            state_reason: String::new(),
+            isolation: Isolation::Rootless,
+            cpus: Cpus::new(2).unwrap(),
+            memory: Mib::new(1024).unwrap(),
+            disk: Mib::new(8192).unwrap(),
+            created_at: 1_795_219_512,
+            ephemeral: false,
+            running: Some(Running {
+                started_at: 1_795_219_520,
+                vmm_pid: 4711,
+                ssh_port: 40_022,
+                accelerator: "tcg".into(),
+                network: "passt".into(),
+                confinement: vec!["seccomp".into(), "bubblewrap".into()],
+            }),
+            directory: "/home/ann/.local/state/banger/vms/web".into(),
+            allocated_bytes: 300 << 20,
+        }
+    }
+
+    #[test]
+    fn a_running_vm_in_full() {
+        insta::assert_snapshot!(details(&vm()));
+    }
+
+    #[test]
+    fn a_stopped_vm_as_a_row() {
+        let stopped = Vm { running: None, state: VmState::Stopped, ..vm() };
+        insta::assert_snapshot!(rows(&[stopped]));
+    }
+
+    #[test]
+    fn json_for_scripts() {
+        insta::assert_snapshot!(serde_json::to_string_pretty(&Json::from(&vm())).unwrap());
+    }
+}

@@ -1,0 +1,132 @@
+//! Everything that can go wrong in a command, and what to say of it.
+
+use std::io;
+use std::path::PathBuf;
+
+use banger_proto::Refusal;
+
+use crate::bangerd::DaemonError;
+use crate::interrupt::Signal;
+use crate::ssh::SshError;
+
+/// Why a command did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// bangerd said no.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// bangerd cannot be reached.
+    #[error(transparent)]
+    Daemon(#[from] DaemonError),
+    /// The guest cannot be reached.
+    #[error(transparent)]
+    Ssh(#[from] SshError),
+    /// A file of the user's cannot be read.
+    #[error("cannot read {}", path.display())]
+    Input { path: PathBuf, source: io::Error },
+    /// The result cannot be written.
+    #[error("cannot write the result")]
+    Output(#[source] io::Error),
+    /// This process cannot be set up.
+    #[error("cannot begin")]
+    Begin(#[source] io::Error),
+    /// A signal asked to end.
+    #[error("interrupted by {0}")]
+    Interrupted(Signal),
+    /// A terminal where bytes are expected.
+    #[error("standard input is a terminal, and an image is not typed in")]
+    TypedImage,
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// What every command gives back: its exit code.
+pub(crate) type Outcome = Result<u8, Failure>;
+
+impl Failure {
+    /// Causes, outermost first.
+    pub(crate) fn chain(&self) -> Vec<String> {
+        let refused = match self {
+            Self::Refused(refusal) | Self::Daemon(DaemonError::Socket(refusal)) => Some(refusal),
+            _ => None,
+        };
+        let mut chain = Vec::new();
+        if let Some(refusal) = refused {
+            if matches!(self, Self::Daemon(_)) {
+                chain.push(refusal.message.clone());
+            }
+            if !refusal.stage.is_empty() {
+                chain.push(format!("the stage {} failed", refusal.stage));
+            }
+            chain.extend(refusal.chain.iter().cloned());
+            return chain;
+        }
+        match self {
+            Self::Daemon(DaemonError::Ended { words, .. } | DaemonError::Silent { words }) => {
+                chain.extend(words.lines().map(str::to_owned));
+            }
+            Self::Daemon(DaemonError::NotFound { searched }) => {
+                let searched: Vec<_> = searched.iter().map(|p| p.display().to_string()).collect();
+                chain.push(format!("it is in none of {}", searched.join(", ")));
+            }
+            Self::Ssh(SshError::Connection { words, .. }) => chain.extend(words.iter().cloned()),
+            _ => {}
+        }
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            chain.push(error.to_string());
+            cause = error.source();
+        }
+        chain
+    }
+
+    /// What to do next; empty when there is nothing sensible to say.
+    pub(crate) fn hint(&self) -> String {
+        match self {
+            Self::Refused(refusal) => refusal.hint.clone(),
+            Self::Daemon(DaemonError::Root) => "run it as an ordinary user".into(),
+            Self::Daemon(DaemonError::NotFound { .. }) => {
+                "install bangerd beside banger (make install does)".into()
+            }
+            Self::Daemon(DaemonError::Paths(_)) => {
+                "chmod 0700 the folder, or set XDG_RUNTIME_DIR to one of your own".into()
+            }
+            Self::Daemon(DaemonError::Ended { .. } | DaemonError::Silent { .. }) => {
+                "run bangerd in a terminal of its own to see more".into()
+            }
+            Self::Ssh(SshError::Start(_)) => "sudo apt install openssh-client".into(),
+            Self::Ssh(SshError::Connection { vm, .. }) => {
+                format!("banger inspect {vm}; banger logs {vm}")
+            }
+            Self::TypedImage => {
+                "name a file, or pipe a tar in: tar c . | banger image import NAME -".into()
+            }
+            _ => String::new(),
+        }
+    }
+
+    /// The guest's last words on its console, when they help.
+    pub(crate) fn console_tail(&self) -> &str {
+        match self {
+            Self::Refused(refusal) => &refusal.console_tail,
+            _ => "",
+        }
+    }
+
+    /// The signal that ended the command, if one did.
+    pub(crate) const fn signal(&self) -> Option<Signal> {
+        match self {
+            Self::Interrupted(signal) | Self::Ssh(SshError::Interrupted(signal)) => Some(*signal),
+            _ => None,
+        }
+    }
+
+    /// Whether whoever read the result has gone away, as in `banger ls | head -n 1`.
+    pub(crate) fn is_broken_pipe(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}

@@ -1,0 +1,88 @@
+//! All that is printed: results on standard output, everything else on standard error.
+
+mod failure;
+mod plain;
+mod stages;
+mod table;
+mod timings;
+mod units;
+
+use std::io::{self, IsTerminal, Write};
+
+pub(crate) use plain::Plain;
+pub(crate) use stages::follow;
+pub(crate) use table::{fields, table};
+pub(crate) use timings::Timings;
+pub(crate) use units::{age, bytes, moment};
+
+use crate::failure::Failure;
+
+/// Where a command speaks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terminal {
+    quiet: bool,
+    live: bool,
+    output_is_terminal: bool,
+}
+
+impl Terminal {
+    /// The terminal of this process; `quiet` leaves out all but results and errors.
+    pub(crate) fn new(quiet: bool) -> Self {
+        Self {
+            quiet,
+            live: io::stderr().is_terminal(),
+            output_is_terminal: io::stdout().is_terminal(),
+        }
+    }
+
+    /// Whether only results and errors are wanted.
+    pub(crate) const fn is_quiet(self) -> bool {
+        self.quiet
+    }
+
+    /// Whether results go to a terminal: what a guest wrote must then lose its control
+    /// sequences.
+    pub(crate) const fn output_is_terminal(self) -> bool {
+        self.output_is_terminal
+    }
+
+    /// A result: one or several lines.
+    pub(crate) fn result(self, text: &str) -> Result<(), Failure> {
+        writeln!(anstream::stdout(), "{}", text.trim_end_matches('\n')).map_err(Failure::Output)
+    }
+
+    /// A result of bytes, as they are.
+    pub(crate) fn raw(self, data: &[u8]) -> Result<(), Failure> {
+        let mut output = io::stdout().lock();
+        output.write_all(data).and_then(|()| output.flush()).map_err(Failure::Output)
+    }
+
+    /// A result that others read: JSON.
+    pub(crate) fn json(self, value: &impl serde::Serialize) -> Result<(), Failure> {
+        let text = serde_json::to_string_pretty(value)
+            .map_err(|error| Failure::Output(io::Error::other(error)))?;
+        self.result(&text)
+    }
+
+    /// One line that the user should know.
+    pub(crate) fn note(self, text: &str) {
+        if !self.quiet {
+            self.line(&plain::line(text));
+        }
+    }
+
+    /// Why the command failed.
+    pub(crate) fn failure(self, failure: &Failure) {
+        self.line(&failure::render(failure));
+    }
+
+    /// The table of `--timings`, which was asked for: `quiet` does not leave it out.
+    pub(crate) fn timings(self, timings: &Timings) {
+        self.line(&timings.render());
+    }
+
+    /// One or several lines on standard error. That nobody reads them is no reason to fail.
+    fn line(self, text: &str) {
+        let _nobody_reads = writeln!(anstream::stderr(), "{}", text.trim_end_matches('\n'));
+    }
+}
