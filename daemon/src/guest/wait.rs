@@ -4,19 +4,19 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio::time::MissedTickBehavior;
+use tokio::time::Instant;
 
 use crate::spawn::{Process, ProcessId};
 use crate::vmm::{Files, console};
 
-/// Between one attempt and the next.
-const BETWEEN: Duration = Duration::from_millis(150);
+/// The shortest and the longest time between one attempt and the next.
+const BETWEEN: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)];
 /// How long an attempt may take. The network's program accepts a connection long
 /// before the guest does, and does not always carry it over when the guest is up.
-const ATTEMPT: Duration = Duration::from_secs(3);
+const ATTEMPT: Duration = Duration::from_secs(5);
 /// Lines of the console that an error shows.
 const TAIL: usize = 20;
 
@@ -102,14 +102,19 @@ fn ended(files: &Files) -> WaitError {
 
 /// Tries again and again, several attempts at once: one that the guest was not
 /// ready for may hang, and must not hold up the next.
+///
+/// Attempts get rarer the longer it takes: a guest that boots slowly answers slowly
+/// too, and sshd turns clients away once ten have not logged in yet.
 async fn greeting(port: u16) {
+    let start = Instant::now();
+    let [shortest, longest] = BETWEEN;
     let mut attempts = JoinSet::new();
-    let mut next = tokio::time::interval(BETWEEN);
-    next.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut next = start;
     loop {
         tokio::select! {
-            _ = next.tick() => {
+            () = tokio::time::sleep_until(next) => {
                 attempts.spawn(tokio::time::timeout(ATTEMPT, greeted(port)));
+                next = Instant::now() + (start.elapsed() / 40).clamp(shortest, longest);
             }
             Some(outcome) = attempts.join_next() => {
                 if matches!(outcome, Ok(Ok(Ok(true)))) {
@@ -121,9 +126,13 @@ async fn greeting(port: u16) {
 }
 
 /// True when an ssh server greets. It may say other lines before.
+///
+/// We greet first, as clients may: a passt of 2023 carries a connection to its end
+/// only once the client has said something.
 async fn greeted(port: u16) -> io::Result<bool> {
     const LONGEST: usize = 8 << 10;
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
+    stream.write_all(b"SSH-2.0-banger_waits\r\n").await?;
     let mut said = Vec::new();
     while said.len() < LONGEST {
         if stream.read_buf(&mut said).await? == 0 {
@@ -140,7 +149,6 @@ async fn greeted(port: u16) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncWriteExt;
     use tokio::net::TcpListener;
 
     use super::*;
@@ -156,6 +164,9 @@ mod tests {
             for index in 0.. {
                 let (mut stream, _) = listener.accept().await.unwrap();
                 let text = texts[texts.len().min(index + 1) - 1];
+                // As behind passt: nothing is said before the client has spoken.
+                let mut first = [0];
+                stream.read_exact(&mut first).await.unwrap();
                 stream.write_all(text.as_bytes()).await.unwrap();
                 if text.is_empty() {
                     kept.push(stream);
