@@ -1,0 +1,337 @@
+//! A bangerd without VMs, for the flow tests of the command line: the same socket and the
+//! same contract, answers from a script, and a record of what was asked.
+//!
+//! `$HOME/scenario` holds words, one a line, that make it behave badly; `$HOME/calls` gets
+//! a line a call.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a tool of the tests"
+)]
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::time::Duration;
+
+use banger_proto::paths::{Paths, SocketAddress, private_directory};
+use banger_proto::wire::daemon as wire;
+use banger_proto::wire::daemon::daemon_server::{Daemon, DaemonServer};
+use banger_proto::{
+    Code, Cpus, Event, Image, Isolation, Mib, NewVm, Progress, Refusal, Running, Stage, Vm, VmId,
+    VmRef, VmState,
+};
+use futures_util::{Stream, StreamExt, stream};
+use tokio::net::UnixListener;
+use tokio_stream::wrappers::UnixListenerStream;
+use tonic::{Request, Response, Status, Streaming};
+
+type Answer<T> = Result<Response<T>, Status>;
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+fn home() -> PathBuf {
+    std::env::var_os("HOME").expect("HOME is set").into()
+}
+
+/// Whether the scenario holds this word.
+fn told(word: &str) -> bool {
+    let scenario = fs::read_to_string(home().join("scenario")).unwrap_or_default();
+    scenario.lines().any(|line| line == word)
+}
+
+fn called(line: &str) {
+    let mut calls =
+        OpenOptions::new().create(true).append(true).open(home().join("calls")).unwrap();
+    calls.write_all(format!("{line}\n").as_bytes()).unwrap();
+}
+
+fn vm(name: &str) -> Vm {
+    Vm {
+        id: VmId::random(),
+        name: name.parse().unwrap(),
+        image: "debian".parse().unwrap(),
+        state: VmState::Running,
+        state_reason: String::new(),
+        isolation: Isolation::Rootless,
+        cpus: Cpus::new(2).unwrap(),
+        memory: Mib::new(1024).unwrap(),
+        disk: Mib::new(8192).unwrap(),
+        created_at: 0,
+        ephemeral: false,
+        running: Some(Running {
+            started_at: 0,
+            vmm_pid: 1,
+            ssh_port: 40_022,
+            accelerator: "tcg".into(),
+            network: "passt".into(),
+            confinement: Vec::new(),
+        }),
+        directory: "/nowhere".into(),
+        allocated_bytes: 0,
+    }
+}
+
+/// The name that a reference has here: ids are not kept.
+fn name(vm: Option<wire::VmRef>) -> String {
+    match vm.unwrap().name_or_id.parse().unwrap() {
+        VmRef::Name(name) => name.to_string(),
+        VmRef::Id(_) => "calm-otter".into(),
+    }
+}
+
+fn stage(name: &str, detail: &str, micros: u64) -> [Event<Vm>; 2] {
+    let stage = Stage { name: name.into(), detail: detail.into() };
+    let time = Duration::from_micros(micros);
+    [Event::StageStarted(stage.clone()), Event::StageFinished(stage, time)]
+}
+
+fn all<E, W>(events: Vec<Result<E, Refusal>>) -> Answers<W>
+where
+    E: Send + 'static,
+    W: From<E> + Send + 'static,
+{
+    Box::pin(stream::iter(events).map(|event| event.map(W::from).map_err(Status::from)))
+}
+
+struct Fake;
+
+/// Says when the stream that it is part of is dropped.
+struct Held(String);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        called(&format!("released {}", self.0));
+    }
+}
+
+#[tonic::async_trait]
+impl Daemon for Fake {
+    type ImportImageStream = Answers<wire::ImageEvent>;
+    type BuildImageStream = Answers<wire::ImageEvent>;
+    type StartVmStream = Answers<wire::VmEvent>;
+    type StopVmStream = Answers<wire::VmEvent>;
+    type RemoveVmStream = Answers<wire::VmEvent>;
+    type ReadLogsStream = Answers<wire::LogChunk>;
+    type HoldVmStream = Answers<wire::HoldEvent>;
+
+    async fn describe(&self, _: Request<wire::DescribeRequest>) -> Answer<wire::DescribeResponse> {
+        // Only the first one is old: what is started after it is the right one.
+        let old = told("old version") && !home().join("was-old").exists();
+        let version = if old { "0.0.1" } else { env!("CARGO_PKG_VERSION") };
+        Ok(Response::new(wire::DescribeResponse {
+            version: version.into(),
+            pid: std::process::id(),
+        }))
+    }
+
+    async fn shutdown(&self, _: Request<wire::ShutdownRequest>) -> Answer<wire::ShutdownResponse> {
+        called("shutdown");
+        fs::write(home().join("was-old"), "").unwrap();
+        fs::remove_file(Paths::of_this_process().unwrap().socket()).unwrap();
+        tokio::spawn(async {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            std::process::exit(0);
+        });
+        Ok(Response::new(wire::ShutdownResponse {}))
+    }
+
+    async fn import_image(
+        &self,
+        request: Request<Streaming<wire::ImportImageRequest>>,
+    ) -> Answer<Self::ImportImageStream> {
+        use wire::import_image_request::Part;
+        let mut parts = request.into_inner();
+        let Some(Part::Header(header)) = parts.message().await?.and_then(|m| m.part) else {
+            return Err(Status::invalid_argument("no header"));
+        };
+        let (mut bytes, mut whole) = (0_u64, false);
+        while let Some(message) = parts.message().await? {
+            match message.part {
+                Some(Part::Chunk(chunk)) => bytes += chunk.len() as u64,
+                Some(Part::End(_)) => whole = true,
+                _ => return Err(Status::invalid_argument("a second header")),
+            }
+        }
+        called(&format!("import {} of {}: {bytes} whole={whole}", header.name, header.tar_bytes));
+        if !whole {
+            return Err(Refusal::new(Code::Aborted, "the tar was cut").into());
+        }
+        let stage = Stage { name: "import_rootfs".into(), detail: "from tar".into() };
+        let image = Image {
+            name: header.name.parse().unwrap(),
+            id: "1".into(),
+            created_at: 0,
+            rootfs_size: Mib::new(1024).unwrap(),
+            allocated_bytes: bytes,
+            kernel_release: "6.1".into(),
+            has_initrd: true,
+            work_seed_size: None,
+            source: "tar".into(),
+            directory: "/nowhere".into(),
+            used_by: Vec::new(),
+        };
+        Ok(Response::new(all(vec![
+            Ok(Event::StageStarted(stage.clone())),
+            Ok(Event::Progress(Progress { bytes, total_bytes: None })),
+            Ok(Event::StageFinished(stage, Duration::from_millis(1500))),
+            Ok(Event::Done(image)),
+        ])))
+    }
+
+    async fn build_image(
+        &self,
+        _: Request<wire::BuildImageRequest>,
+    ) -> Answer<Self::BuildImageStream> {
+        Err(Status::unimplemented("not in the fake"))
+    }
+
+    async fn list_images(
+        &self,
+        _: Request<wire::ListImagesRequest>,
+    ) -> Answer<wire::ListImagesResponse> {
+        Ok(Response::new(wire::ListImagesResponse::default()))
+    }
+
+    async fn get_image(&self, _: Request<wire::GetImageRequest>) -> Answer<wire::Image> {
+        Err(Refusal::new(Code::NotFound, "there is no such image").into())
+    }
+
+    async fn remove_image(
+        &self,
+        _: Request<wire::RemoveImageRequest>,
+    ) -> Answer<wire::RemoveImageResponse> {
+        Err(Refusal::new(Code::NotFound, "there is no such image").into())
+    }
+
+    async fn create_vm(&self, request: Request<wire::CreateVmRequest>) -> Answer<wire::Vm> {
+        let new = NewVm::try_from(request.into_inner()).map_err(Refusal::from)?;
+        called(&format!("create ephemeral={}", new.ephemeral));
+        if told("no image") {
+            let refusal = Refusal::new(Code::FailedPrecondition, "there is no image");
+            return Err(refusal.hint("banger image build debian --debian bookworm").into());
+        }
+        let name = new.name.map_or_else(|| "calm-otter".into(), |name| name.to_string());
+        Ok(Response::new(Vm { state: VmState::Created, running: None, ..vm(&name) }.into()))
+    }
+
+    async fn start_vm(
+        &self,
+        request: Request<wire::StartVmRequest>,
+    ) -> Answer<Self::StartVmStream> {
+        let name = name(request.into_inner().vm);
+        called(&format!("start {name}"));
+        if told("start hangs") {
+            let begun = stage(Stage::BOOT, "", 0).into_iter().take(1).map(|e| Ok(e.into()));
+            return Ok(Response::new(Box::pin(
+                stream::iter(begun.collect::<Vec<_>>()).chain(stream::pending()),
+            )));
+        }
+        let mut events: Vec<Result<Event<Vm>, Refusal>> =
+            stage(Stage::WORK_DISK, "applying work seed", 3_900).into_iter().map(Ok).collect();
+        if told("start fails") {
+            events.push(Err(Refusal {
+                stage: Stage::BOOT.into(),
+                chain: vec!["the guest did not answer".into()],
+                console_tail: "\x1b[31mKernel panic\x1b[0m - not syncing\n".into(),
+                ..Refusal::new(Code::DeadlineExceeded, "cannot start calm-otter")
+                    .hint("banger logs calm-otter")
+            }));
+        } else {
+            events.push(Ok(Event::Notice("no KVM here: software emulation".into())));
+            events.extend(stage(Stage::BOOT, "", 9_000_000).into_iter().map(Ok));
+            events.push(Ok(Event::Done(vm(&name))));
+        }
+        Ok(Response::new(all(events)))
+    }
+
+    async fn stop_vm(&self, request: Request<wire::StopVmRequest>) -> Answer<Self::StopVmStream> {
+        let request = request.into_inner();
+        let deadline = request.deadline_ms;
+        let name = name(request.vm);
+        called(&format!("stop {name} {deadline:?}"));
+        Ok(Response::new(all(vec![Ok(Event::Done(vm(&name)))])))
+    }
+
+    async fn remove_vm(
+        &self,
+        request: Request<wire::RemoveVmRequest>,
+    ) -> Answer<Self::RemoveVmStream> {
+        let request = request.into_inner();
+        let name = name(request.vm);
+        called(&format!("remove {name} force={}", request.force));
+        Ok(Response::new(all(vec![Ok(Event::Done(vm(&name)))])))
+    }
+
+    async fn list_vms(&self, _: Request<wire::ListVmsRequest>) -> Answer<wire::ListVmsResponse> {
+        let vms = if told("no VMs") { Vec::new() } else { vec![vm("web").into(), vm("db").into()] };
+        Ok(Response::new(wire::ListVmsResponse { vms }))
+    }
+
+    async fn get_vm(&self, request: Request<wire::GetVmRequest>) -> Answer<wire::Vm> {
+        Ok(Response::new(vm(&name(request.into_inner().vm)).into()))
+    }
+
+    async fn get_ssh_target(
+        &self,
+        request: Request<wire::GetSshTargetRequest>,
+    ) -> Answer<wire::SshTarget> {
+        called(&format!("ssh-target {}", name(request.into_inner().vm)));
+        Ok(Response::new(wire::SshTarget {
+            host: "127.0.0.1".into(),
+            port: 40_022,
+            user: "root".into(),
+            identity_file: "/nowhere/id".into(),
+            known_hosts_file: "/nowhere/known_hosts".into(),
+            host_key_alias: VmId::random().to_string(),
+        }))
+    }
+
+    async fn read_logs(
+        &self,
+        request: Request<wire::ReadLogsRequest>,
+    ) -> Answer<Self::ReadLogsStream> {
+        called(&format!("logs tail={}", request.into_inner().tail_lines));
+        let chunk = wire::LogChunk { data: b"\x1b[1mboot\x1b[0m\r\n\xff\n".to_vec() };
+        Ok(Response::new(Box::pin(stream::iter([Ok(chunk)]))))
+    }
+
+    async fn hold_vm(&self, request: Request<wire::HoldVmRequest>) -> Answer<Self::HoldVmStream> {
+        let held = Held(name(request.into_inner().vm));
+        called(&format!("hold {}", held.0));
+        let first = stream::iter([Ok(wire::HoldEvent {})]);
+        let rest = stream::unfold(held, |held| async move {
+            std::future::pending::<()>().await;
+            Some((Ok(wire::HoldEvent {}), held))
+        });
+        Ok(Response::new(Box::pin(first.chain(rest))))
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    if told("does not start") {
+        eprintln!("the state folder is on fire");
+        std::process::exit(3);
+    }
+    let paths = Paths::of_this_process().expect("the folders are known");
+    private_directory(&paths.runtime).expect("the folder is private");
+    let socket = paths.socket();
+    if std::os::unix::net::UnixStream::connect(&socket).is_ok() {
+        eprintln!("bangerd runs already");
+        std::process::exit(1);
+    }
+    let _stale = fs::remove_file(&socket);
+    called("started");
+    let listener = UnixListener::bind(SocketAddress::of(&socket).unwrap().path()).unwrap();
+    // A test that dies leaves no daemon for long.
+    tokio::spawn(async {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        std::process::exit(0);
+    });
+    tonic::transport::Server::builder()
+        .serve_with_incoming(DaemonServer::new(Fake), UnixListenerStream::new(listener))
+        .await
+        .unwrap();
+}

@@ -1,0 +1,8 @@
+//! The command line as people meet it, against a bangerd without VMs and an ssh that only
+//! writes down what it was asked.
+#![expect(clippy::unwrap_used, reason = "tests may panic")]
+
+mod daemon;
+mod everyday;
+mod place;
+mod run;
