@@ -3,9 +3,12 @@
 //! No async, no unsafe; knows no VM, no daemon and no root. All it asks of the
 //! world is a [`Disk`].
 
+pub mod be;
 mod disk;
 mod error;
+mod format;
 mod ingest;
+pub mod journal;
 pub mod layout;
 pub mod le;
 mod overlay;
@@ -14,6 +17,7 @@ mod time;
 
 pub use disk::{Disk, FileDisk, MemoryDisk};
 pub use error::{Error, Result};
+pub use format::{FormatOptions, FormatPlan, Inodes, Journal, format, plan};
 pub use ingest::{
     Content, Entry, EntryKind, HostTree, Sink, Source, Stream, TarStream, Times, Xattr,
     acl_from_disk, acl_to_disk,

@@ -1,5 +1,6 @@
 //! Suites that ask the kernel and e2fsprogs; they need root or sudo, and are
 //! skipped without.
 
+mod format;
 mod oracle;
 mod reader;

@@ -1,0 +1,11 @@
+//! Making new filesystems: sizes, places, then a list of writes.
+
+mod files;
+mod options;
+mod place;
+mod plan;
+mod sizes;
+mod tables;
+
+pub use options::{FormatOptions, Inodes, Journal};
+pub use plan::{FormatPlan, format, plan};

@@ -1,0 +1,75 @@
+//! Descriptors, bitmaps and copies of a new filesystem.
+
+use super::files::LOST_FOUND_INO;
+use super::place::{Space, Tables};
+use super::plan::Writes;
+use crate::layout::bitmap;
+use crate::layout::checksum::Checksums;
+use crate::layout::geometry::Geometry;
+use crate::layout::group::{BLOCK_UNINIT, GroupDescriptor, INODE_UNINIT, INODE_ZEROED};
+
+/// Writes the bitmaps that must exist and gives all descriptors.
+pub(super) fn describe(
+    geometry: &Geometry,
+    checksums: &Checksums,
+    space: &Space,
+    tables: &[Tables],
+    zeroed: bool,
+    writes: &mut Writes,
+) -> Vec<GroupDescriptor> {
+    let mut descriptors = Vec::with_capacity(tables.len());
+    for ((group, place), used) in (0u32..).zip(tables).zip(&space.used) {
+        let blocks = geometry.group_blocks(group);
+        let mut new = GroupDescriptor::blank(geometry.desc_size);
+        new.set_block_bitmap(place.block_bitmap);
+        new.set_inode_bitmap(place.inode_bitmap);
+        new.set_inode_table(place.inode_table);
+        new.set_free_blocks_count(blocks - *used);
+        let mut flags = if zeroed { INODE_ZEROED } else { 0 };
+        // The last group's bitmap exists although it could be left out: old
+        // kernels did not know of the padding behind its end.
+        let plain = *used == geometry.base_blocks(group);
+        if plain && group != 0 && group + 1 != geometry.groups {
+            flags |= BLOCK_UNINIT;
+        } else {
+            let mut map = vec![0; geometry.block_size as usize];
+            bitmap::set_range(&mut map, 0..*used);
+            bitmap::set_range(&mut map, blocks..geometry.block_size * 8);
+            let bits = geometry.clusters_per_group;
+            bitmap::sum_block_bitmap(&map, bits, &mut new, checksums);
+            writes.push(geometry.offset(place.block_bitmap), map);
+        }
+        let in_use = if group == 0 { LOST_FOUND_INO } else { 0 };
+        new.set_free_inodes_count(geometry.inodes_per_group - in_use);
+        new.set_itable_unused(geometry.inodes_per_group - in_use);
+        if group == 0 {
+            new.set_used_dirs_count(2);
+            let mut map = vec![0; geometry.block_size as usize];
+            bitmap::set_range(&mut map, 0..in_use);
+            bitmap::set_range(&mut map, geometry.inodes_per_group..geometry.block_size * 8);
+            let bits = geometry.inodes_per_group;
+            bitmap::sum_inode_bitmap(&map, bits, &mut new, checksums);
+            writes.push(geometry.offset(place.inode_bitmap), map);
+        } else {
+            flags |= INODE_UNINIT;
+        }
+        new.set_bg_flags(flags);
+        descriptors.push(new);
+    }
+    descriptors
+}
+
+/// The descriptor table's bytes, a whole number of blocks.
+pub(super) fn descriptor_table(
+    geometry: &Geometry,
+    checksums: &Checksums,
+    descriptors: &[GroupDescriptor],
+) -> Vec<u8> {
+    let len = geometry.gdt_blocks() as usize * geometry.block_size as usize;
+    let mut table = Vec::with_capacity(len);
+    for (group, descriptor) in (0u32..).zip(descriptors) {
+        table.extend(descriptor.encode(group, checksums));
+    }
+    table.resize(len, 0);
+    table
+}
