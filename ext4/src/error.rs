@@ -74,6 +74,12 @@ pub enum Error {
         #[source]
         source: Option<io::Error>,
     },
+    /// An earlier operation failed half-way, so nothing of the batch is written.
+    #[error("the batch is not written, since an earlier change failed: {why}")]
+    Unfinished {
+        /// What failed.
+        why: String,
+    },
 }
 
 /// The engine's result.

@@ -14,13 +14,14 @@ pub mod le;
 mod overlay;
 mod read;
 mod time;
+mod write;
 
 pub use disk::{Disk, FileDisk, MemoryDisk};
 pub use error::{Error, Result};
 pub use format::{FormatOptions, FormatPlan, Inodes, Journal, format, plan};
 pub use ingest::{
-    Content, Entry, EntryKind, HostTree, Sink, Source, Stream, TarStream, Times, Xattr,
-    acl_from_disk, acl_to_disk,
+    Content, Entry, EntryKind, HostTree, ImageTree, Sink, Source, Stream, TarStream, Times, Xattr,
+    acl_from_disk, acl_to_disk, copy_subtree,
 };
 pub use layout::inode::FileKind;
 pub use overlay::Overlay;
@@ -29,3 +30,4 @@ pub use read::{
     WalkEntry,
 };
 pub use time::Timestamp;
+pub use write::{Attributes, Batch, Committed, Flush, IngestStats, Node, Ownership};

@@ -1,6 +1,8 @@
 //! Suites that ask the kernel and e2fsprogs; they need root or sudo, and are
 //! skipped without.
 
+mod edit;
 mod format;
+mod ingest;
 mod oracle;
 mod reader;

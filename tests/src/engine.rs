@@ -24,7 +24,7 @@ pub fn tree(image: &Path) -> Vec<String> {
 pub fn tree_of(fs: &Filesystem) -> Vec<String> {
     let mut lines = Vec::new();
     let mut seen: HashMap<u32, Vec<u8>> = HashMap::new();
-    let limits = Limits::default();
+    let limits = Limits { depth: 5000, ..Limits::default() };
     fs.walk(&ImagePath::root(), &limits, &mut |entry| {
         let stat = &entry.stat;
         let inside = [b"/", entry.path.as_slice()].concat();

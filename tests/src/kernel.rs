@@ -88,7 +88,7 @@ pub fn tree(image: &Path) -> Vec<String> {
 }
 
 /// The manifest of a mounted folder, read as root.
-fn list(folder: &Path) -> Vec<String> {
+pub fn list(folder: &Path) -> Vec<String> {
     let program = manifest_program();
     let mut command =
         root::command(program.to_str().expect("a plain path")).expect("root is to be had");

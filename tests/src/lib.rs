@@ -2,6 +2,7 @@
 
 pub mod engine;
 pub mod fsck;
+pub mod image;
 pub mod kernel;
 pub mod manifest;
 pub mod owner;

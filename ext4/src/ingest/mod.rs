@@ -3,6 +3,7 @@
 mod acl;
 mod content;
 mod host;
+mod image;
 mod pax;
 mod source;
 mod sparse;
@@ -12,5 +13,6 @@ mod tar_member;
 pub use acl::{acl_from_disk, acl_to_disk};
 pub use content::{Content, Stream};
 pub use host::HostTree;
+pub use image::{ImageTree, copy_subtree};
 pub use source::{Entry, EntryKind, Sink, Source, Times, Xattr};
 pub use tar::TarStream;

@@ -13,6 +13,7 @@ mod stat;
 mod walk;
 mod xattrs;
 
+pub(crate) use data::Reader;
 pub use directory::DirItem;
 pub use extract::Extracted;
 pub use filesystem::Filesystem;

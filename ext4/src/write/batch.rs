@@ -1,0 +1,195 @@
+//! Many changes as one unit.
+//!
+//! ```
+//! # use std::sync::Arc;
+//! # use banger_ext4::{Attributes, Batch, Flush, ImagePath, FileDisk, Result};
+//! # fn patch(file: std::fs::File) -> Result<()> {
+//! let mut batch = Batch::open(Arc::new(FileDisk::new(file)?))?;
+//! let root = Attributes { mode: 0o644, uid: 0, gid: 0 };
+//! batch.write_file(&ImagePath::new("/etc/hostname")?, root, b"web\n")?;
+//! let committed = batch.commit(Flush::PowerSafe)?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Nothing reaches the device before [`Batch::commit`] but the content of files that
+//! goes into free blocks, and that only where the batch was made so ([`Batch::create`],
+//! [`Batch::open_direct`]). A batch that is dropped leaves the filesystem as it was.
+//! An operation that fails half-way spoils the batch: it cannot be committed then.
+
+use std::sync::Arc;
+
+use super::commit::{Committed, Flush};
+use super::sink::{IngestStats, Ownership, TreeSink};
+use super::volume::Volume;
+use crate::ingest::Source;
+use crate::layout::superblock::{SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE, Superblock};
+use crate::{Disk, Error, Filesystem, ImagePath, Overlay, Result, Stat};
+
+/// Permission bits and owners of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attributes {
+    /// Permission bits with set-id and sticky (`0o7777`); the type is known.
+    pub mode: u16,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
+
+/// Changes to a filesystem that become real together; see the module's documentation
+/// at [`Batch::open`].
+pub struct Batch {
+    pub(super) volume: Volume,
+    /// Why it must not be committed.
+    pub(super) spoilt: Option<String>,
+}
+
+impl std::fmt::Debug for Batch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Batch").field("spoilt", &self.spoilt).finish_non_exhaustive()
+    }
+}
+
+impl Batch {
+    /// Begins a batch on an existing filesystem that nobody else uses. A dirty
+    /// journal is replayed in place first (repeating that is harmless); orphans are
+    /// dealt with inside the batch. Contents are held in memory until the commit.
+    ///
+    /// # Errors
+    /// [`Error::Incompatible`] names a feature that this engine would not keep right
+    /// (bigalloc, quota, casefold, encrypt, inline_data, ...), [`Error::Corrupt`],
+    /// [`Error::Io`].
+    pub fn open(disk: Arc<dyn Disk>) -> Result<Self> {
+        Self::begin(disk, false)
+    }
+
+    /// As [`Batch::open`], but contents of files are written to free blocks at
+    /// once, so that memory stays small however much is taken in.
+    ///
+    /// # Errors
+    /// As [`Batch::open`].
+    pub fn open_direct(disk: Arc<dyn Disk>) -> Result<Self> {
+        Self::begin(disk, true)
+    }
+
+    fn begin(disk: Arc<dyn Disk>, direct: bool) -> Result<Self> {
+        let mut bytes = [0; SUPERBLOCK_SIZE];
+        disk.read_at(SUPERBLOCK_OFFSET, &mut bytes)?;
+        let block_size = Superblock::parse(&bytes)?.block_size();
+        let overlay = Arc::new(Overlay::new(disk, block_size));
+        let mut volume = Volume::open(overlay, direct)?;
+        volume.reap_orphans()?;
+        Ok(Self { volume, spoilt: None })
+    }
+
+    /// Runs an operation; one that fails after it began to change things spoils
+    /// the batch. What is refused before that does not.
+    pub(super) fn run<T>(&mut self, work: impl FnOnce(&mut Volume) -> Result<T>) -> Result<T> {
+        let result = work(&mut self.volume);
+        if let Err(error) = &result {
+            let harmless = matches!(
+                error,
+                Error::NotFound { .. } | Error::WrongType { .. } | Error::InvalidPath { .. }
+            );
+            if !harmless && self.spoilt.is_none() {
+                self.spoilt = Some(error.to_string());
+            }
+        }
+        result
+    }
+
+    /// The filesystem as it would be after a commit, for reading. What the batch
+    /// changes later is not seen in full: ask again.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Corrupt`].
+    pub fn filesystem(&mut self) -> Result<Filesystem> {
+        self.run(|volume| {
+            volume.sync()?;
+            Filesystem::open_as_is(Arc::clone(volume.blocks.overlay()) as Arc<dyn Disk>)
+        })
+    }
+
+    /// Whether anything is there, links followed as for reading. "No" is never an
+    /// error, and an error never "no".
+    ///
+    /// # Errors
+    /// What reading meets.
+    pub fn exists(&mut self, path: &ImagePath) -> Result<bool> {
+        self.filesystem()?.exists(path)
+    }
+
+    /// The content of a file, links followed, of at most `limit` bytes.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::TooLarge`], and what reading meets.
+    pub fn read_file(&mut self, path: &ImagePath, limit: u64) -> Result<Vec<u8>> {
+        self.filesystem()?.read_file(path, limit)
+    }
+
+    /// What is known of an entry itself, a link in the last place not followed.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], and what reading meets.
+    pub fn lstat(&mut self, path: &ImagePath) -> Result<Stat> {
+        self.filesystem()?.lstat(path)
+    }
+
+    /// Takes a tree in below the directory `at`. What is there already is replaced
+    /// as extracting an archive would: directories are kept and take the entry's
+    /// attributes, everything else (an empty directory too) makes way.
+    ///
+    /// # Errors
+    /// What the source and the filesystem meet; the batch is spoilt then.
+    pub fn ingest(
+        &mut self,
+        at: &ImagePath,
+        source: &mut dyn Source,
+        ownership: Ownership,
+    ) -> Result<IngestStats> {
+        self.ingest_with_progress(at, source, ownership, &mut |_| {})
+    }
+
+    /// As [`Batch::ingest`]; `progress` is called after every entry.
+    ///
+    /// # Errors
+    /// As [`Batch::ingest`].
+    pub fn ingest_with_progress(
+        &mut self,
+        at: &ImagePath,
+        source: &mut dyn Source,
+        ownership: Ownership,
+        progress: &mut dyn FnMut(&IngestStats),
+    ) -> Result<IngestStats> {
+        let top = self.run(|volume| volume.directory_at(at))?;
+        let mut sink = TreeSink::new(&mut self.volume, at, top, ownership, progress);
+        let result = source.feed(&mut sink);
+        let stats = sink.stats;
+        // Whatever stopped it, part of the tree is in.
+        if let Err(error) = &result {
+            self.spoilt.get_or_insert_with(|| error.to_string());
+        }
+        result.map(|()| stats)
+    }
+
+    /// Brings everything to the device. With a journal that can hold the batch,
+    /// all of it or none of it survives a crash; the result says so.
+    ///
+    /// # Errors
+    /// [`Error::Unfinished`] when an operation failed half-way, [`Error::Io`].
+    pub fn commit(mut self, flush: Flush) -> Result<Committed> {
+        if let Some(why) = self.spoilt.take() {
+            return Err(Error::Unfinished { why });
+        }
+        let volume = &mut self.volume;
+        let seconds = u64::try_from(volume.now.seconds).unwrap_or(0);
+        volume.sb.set_s_wtime(seconds as u32);
+        volume.sb.set_s_wtime_hi((seconds >> 32) as u8);
+        volume.sync()?;
+        let changes = volume.changes()?;
+        volume.write_in_order(&changes, flush)?;
+        let blocks = (changes.direct.len() + changes.logged.len()) as u64;
+        Ok(Committed { atomic: false, blocks })
+    }
+}

@@ -1,0 +1,182 @@
+//! The content of files: blocks that are all zero become holes, the rest is
+//! written in runs as long as free space allows.
+
+use super::file_map::FileMap;
+use super::volume::Volume;
+use crate::ingest::Content;
+use crate::{Disk, Error, Result};
+
+/// Bytes that are read, sorted into data and holes, and written at once.
+const CHUNK: usize = 1 << 20;
+
+impl Volume {
+    /// Writes `len` bytes of content into new blocks; `group` is the inode's.
+    ///
+    /// # Errors
+    /// [`Error::Source`] when the content is shorter, [`Error::NoSpace`],
+    /// [`Error::TooLarge`] for more than a file can have.
+    pub(crate) fn write_content(
+        &mut self,
+        content: &mut dyn Content,
+        len: u64,
+        group: u32,
+    ) -> Result<FileMap> {
+        let block_size = u64::from(self.geometry.block_size);
+        if len.div_ceil(block_size) > u64::from(u32::MAX) {
+            let limit = u64::from(u32::MAX) * block_size;
+            return Err(Error::TooLarge { what: format!("a file of {len} bytes"), limit });
+        }
+        let mut map = FileMap::default();
+        let mut reader = HoleReader { content, hole: 0 };
+        let mut buffer = vec![0; usize::try_from(len).map_or(CHUNK, |len| len.min(CHUNK))];
+        let mut at = 0;
+        while at < len {
+            // Whole blocks of a known hole are not even filled in.
+            at += reader.skip_whole(block_size, len - at)?;
+            let left = usize::try_from(len - at).map_or(CHUNK, |left| left.min(CHUNK));
+            let Some(chunk) = buffer.get_mut(..left) else { break };
+            reader.fill(chunk)?;
+            self.write_chunk(&mut map, at / block_size, chunk, group)?;
+            at += left as u64;
+        }
+        Ok(map)
+    }
+
+    fn write_chunk(
+        &mut self,
+        map: &mut FileMap,
+        first: u64,
+        chunk: &[u8],
+        group: u32,
+    ) -> Result<()> {
+        let size = self.geometry.block_size as usize;
+        let mut rest = chunk;
+        let mut logical = u32::try_from(first).unwrap_or(u32::MAX);
+        while !rest.is_empty() {
+            let blocks = || rest.chunks(size);
+            let hole = blocks().take_while(|block| is_zero(block)).count();
+            if hole > 0 {
+                rest = rest.get(hole * size..).unwrap_or_default();
+                logical += hole as u32;
+                continue;
+            }
+            let data = blocks().take_while(|block| !is_zero(block)).count();
+            let goal = match map.end() {
+                Some((_, goal)) => goal,
+                None => self.goal(group),
+            };
+            let run = self.allocate_run(goal, data as u32)?;
+            let blocks = (run.end - run.start) as usize;
+            let bytes = rest.get(..(blocks * size).min(rest.len())).unwrap_or_default();
+            self.write_data(run.start, bytes)?;
+            rest = rest.get(bytes.len()..).unwrap_or_default();
+            self.set_goal(group, run.end);
+            map.append(logical, run);
+            logical += blocks as u32;
+        }
+        Ok(())
+    }
+
+    /// Writes bytes from the start of a block on; the rest of the last is zero.
+    pub(crate) fn write_data(&mut self, block: u64, bytes: &[u8]) -> Result<()> {
+        let size = self.geometry.block_size as usize;
+        let padding = bytes.len().next_multiple_of(size) - bytes.len();
+        let offset = self.geometry.offset(block);
+        if !self.direct {
+            let overlay = self.blocks.overlay();
+            overlay.write_at(offset, bytes)?;
+            if padding > 0 {
+                overlay.write_at(offset + bytes.len() as u64, &vec![0; padding])?;
+            }
+            return Ok(());
+        }
+        // Small files lie one behind the other: one write takes many of them.
+        let (start, pending) = &self.pending;
+        if start + pending.len() as u64 != offset || pending.len() >= CHUNK {
+            self.flush_pending()?;
+            self.pending.0 = offset;
+        }
+        self.pending.1.extend_from_slice(bytes);
+        self.pending.1.resize(self.pending.1.len() + padding, 0);
+        Ok(())
+    }
+
+    /// Writes direct content that is still on its way.
+    pub(crate) fn flush_pending(&mut self) -> Result<()> {
+        let (start, bytes) = &mut self.pending;
+        if !bytes.is_empty() {
+            self.below.write_at(*start, bytes)?;
+            bytes.clear();
+        }
+        Ok(())
+    }
+}
+
+/// True when all bytes are zero, 64 of them looked at together.
+fn is_zero(block: &[u8]) -> bool {
+    let (pieces, rest) = block.as_chunks::<64>();
+    pieces.iter().all(|piece| piece.iter().fold(0, |all, byte| all | byte) == 0)
+        && rest.iter().all(|byte| *byte == 0)
+}
+
+/// Content with what is known of its next hole.
+struct HoleReader<'a> {
+    content: &'a mut dyn Content,
+    /// Zero bytes from here on that the content has passed already.
+    hole: u64,
+}
+
+impl HoleReader<'_> {
+    /// Passes whole blocks of a hole that begins here, at most `left` bytes.
+    fn skip_whole(&mut self, block_size: u64, left: u64) -> Result<u64> {
+        if self.hole == 0 {
+            self.hole = self.content.skip_hole()?;
+        }
+        let hole = self.hole.min(left);
+        let skipped = if hole == left { hole } else { hole - hole % block_size };
+        self.hole -= skipped;
+        Ok(skipped)
+    }
+
+    fn fill(&mut self, mut buffer: &mut [u8]) -> Result<()> {
+        while !buffer.is_empty() {
+            if self.hole == 0 {
+                self.hole = self.content.skip_hole()?;
+            }
+            let filled = if self.hole > 0 {
+                let zeros =
+                    usize::try_from(self.hole).map_or(buffer.len(), |h| h.min(buffer.len()));
+                buffer.get_mut(..zeros).unwrap_or_default().fill(0);
+                self.hole -= zeros as u64;
+                zeros
+            } else {
+                self.content.read(buffer)?
+            };
+            if filled == 0 {
+                return Err(Error::Source {
+                    what: "a file that ends before the length it was given with".to_owned(),
+                    source: None,
+                });
+            }
+            buffer = buffer.get_mut(filled..).unwrap_or_default();
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zero_is_seen_wherever_it_ends() {
+        for len in [0, 1, 63, 64, 65, 4096] {
+            let mut block = vec![0; len];
+            assert!(is_zero(&block), "{len}");
+            if let Some(last) = block.last_mut() {
+                *last = 1;
+                assert!(!is_zero(&block), "{len}");
+            }
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! The changing half: everything happens in memory first, then is committed.
+
+mod alloc;
+mod batch;
+mod blocks;
+mod commit;
+mod content;
+mod create;
+mod directory;
+mod edit;
+mod entry_block;
+mod file_map;
+mod indirect;
+mod inodes;
+mod lookup;
+mod orphans;
+mod remove;
+mod run_search;
+mod sink;
+mod split;
+mod volume;
+mod xattrs;
+
+pub use batch::{Attributes, Batch};
+pub use commit::{Committed, Flush};
+pub use edit::Node;
+pub use sink::{IngestStats, Ownership};
