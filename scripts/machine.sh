@@ -10,20 +10,22 @@ PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
 is_root() { [ "$(id -u)" = 0 ]; }
 
-# as_root COMMAND...: root is asked of sudo only when there is something to do.
-as_root() {
-    if is_root; then
-        "$@"
-    elif ! command -v sudo >/dev/null; then
-        fail "root is needed for: $*" "there is no sudo here" "run that command as root, then the same make again"
-    elif sudo -n true 2>/dev/null; then
-        sudo -n "$@"
-    elif [ -t 0 ] && [ -t 2 ]; then
-        sudo "$@"
-    else
-        fail "root is needed for: $*" "sudo wants a password and there is no terminal to ask on" \
-            "run that command with sudo in a terminal, then the same make again"
+# need_root WHAT: sees once how root is to be had for WHAT, and asks for a password only on a terminal.
+need_root() {
+    is_root && return
+    command -v sudo >/dev/null ||
+        fail "root is needed for: $1" "there is no sudo here" "run it as root, then the same make again"
+    sudo -n true 2>/dev/null && return
+    if [ ! -t 0 ] || [ ! -t 2 ]; then
+        fail "root is needed for: $1" "sudo wants a password and there is no terminal to ask on" \
+            "run it with sudo in a terminal, then the same make again"
     fi
+    sudo true || fail "root is needed for: $1" "sudo said no" "run it as root, then the same make again"
+}
+
+# as_root COMMAND...: after need_root.
+as_root() {
+    if is_root; then "$@"; else sudo "$@"; fi
 }
 
 # missing_packages KIND...: the packages of these kinds that are not there.
@@ -57,9 +59,8 @@ need_packages() {
         fail "these are missing: ${missing[*]}" "there is no apt-get here to install them with" \
             "install what your distribution calls them, then the same make again"
     need_space /var/cache/apt 1500 "the packages ${missing[*]}"
+    need_root "apt-get install --no-install-recommends ${missing[*]}"
     say "installing ${missing[*]}"
-    # Root is asked for here, where sudo can still reach the terminal.
-    as_root true
     log=$(mktemp)
     apt "$log" update -q -o APT::Update::Error-Mode=any || apt_failed "$log" "cannot fetch the package lists" \
         "see that the network and the mirrors of /etc/apt/sources.list* answer, then the same make again"

@@ -1,5 +1,6 @@
 //! Tests about the repository itself: who may use what, and how it is kept.
 
 mod edges;
+mod invariants;
 mod scripts;
 mod sources;

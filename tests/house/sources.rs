@@ -13,7 +13,7 @@ const LONG_BY_NATURE: &[(&str, &str)] = &[];
 /// Folders in which unsafe code may stand.
 const UNSAFE_ADDRESSES: &[&str] = &["roothelper/src/kernel/"];
 
-fn sources() -> Vec<PathBuf> {
+pub(crate) fn sources() -> Vec<PathBuf> {
     fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(folder).expect("a folder of the repository can be read") {
             let path = entry.expect("an entry can be read").path();
