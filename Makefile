@@ -1,9 +1,12 @@
 # The only door: every way to build, run and prove banger.
 PREFIX ?= /usr/local
-.PHONY: help build test check install uninstall clean
+.PHONY: help build run test check install uninstall clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+run: ## from a fresh machine to a guest's `uname -a`
+	@scripts/run.sh
 
 build: ## the programs, in release
 	cargo build --release --locked -p banger -p bangerd
