@@ -24,7 +24,7 @@ use super::sink::{IngestStats, Ownership, TreeSink};
 use super::volume::Volume;
 use crate::ingest::Source;
 use crate::layout::superblock::{SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE, Superblock};
-use crate::{Disk, Error, Filesystem, ImagePath, Overlay, Result, Stat};
+use crate::{Disk, Error, Filesystem, FormatOptions, ImagePath, Overlay, Result, Stat, format};
 
 /// Permission bits and owners of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +70,17 @@ impl Batch {
     /// # Errors
     /// As [`Batch::open`].
     pub fn open_direct(disk: Arc<dyn Disk>) -> Result<Self> {
+        Self::begin(disk, true)
+    }
+
+    /// Formats `disk`, whatever it held, and begins a batch on the new filesystem.
+    /// Contents are written at once. The commit is not atomic, since there is nothing
+    /// to fall back to: make new images under another name, and rename them.
+    ///
+    /// # Errors
+    /// What [`format`] and [`Batch::open`] meet.
+    pub fn create(disk: Arc<dyn Disk>, options: &FormatOptions) -> Result<Self> {
+        format(&*disk, options)?;
         Self::begin(disk, true)
     }
 
