@@ -4,5 +4,6 @@
 mod edit;
 mod format;
 mod ingest;
+mod journal;
 mod oracle;
 mod reader;

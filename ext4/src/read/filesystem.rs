@@ -8,7 +8,7 @@ use crate::layout::geometry::Geometry;
 use crate::layout::group::GroupDescriptor;
 use crate::layout::inode::{FLAG_ENCRYPT, Inode};
 use crate::layout::superblock::{SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE, Superblock};
-use crate::{Disk, Error, Result};
+use crate::{Disk, Error, Overlay, Result, journal};
 
 /// Bytes of descriptors that are held at once: 128 TiB with blocks of 4 KiB.
 const MOST_DESCRIPTOR_BYTES: u64 = 64 << 20;
@@ -39,11 +39,13 @@ impl Filesystem {
     /// [`Error::Io`], [`Error::Corrupt`], or [`Error::Incompatible`] with the
     /// name of a feature that cannot be read.
     pub fn open(disk: Arc<dyn Disk>) -> Result<Self> {
-        let fs = Self::open_as_is(disk)?;
-        if fs.superblock.features().incompat.has(Incompat::RECOVER) {
-            return Err(Error::Incompatible { feature: "needs_recovery".to_owned() });
+        let superblock = read_superblock(&*disk)?;
+        if !superblock.features().incompat.has(Incompat::RECOVER) {
+            return Self::open_as_is(disk);
         }
-        Ok(fs)
+        let overlay: Arc<dyn Disk> = Arc::new(Overlay::new(disk, superblock.block_size()));
+        journal::replay(&overlay)?;
+        Self::open_as_is(overlay)
     }
 
     /// Opens the filesystem as it lies on `disk`, its journal unheeded: what
@@ -57,6 +59,23 @@ impl Filesystem {
         let checksums = superblock.checksums();
         let descriptors = read_descriptors(&*disk, &geometry, &checksums)?;
         Ok(Self { disk, superblock, geometry, checksums, descriptors })
+    }
+
+    /// Opens no more than is needed to find the journal. Other descriptors may
+    /// be half-written until the journal is replayed.
+    pub(crate) fn open_for_journal(disk: Arc<dyn Disk>, superblock: &Superblock) -> Result<Self> {
+        let geometry = Geometry::new(superblock);
+        let checksums = superblock.checksums();
+        let ino = superblock.s_journal_inum().max(1);
+        let (group, _) = geometry.inode_place(ino)?;
+        let mut descriptors = vec![GroupDescriptor::blank(geometry.desc_size); group as usize];
+        let per_block = geometry.descs_per_block();
+        let mut bytes = vec![0; geometry.desc_size.max(32).into()];
+        let within = u64::from(group % per_block) * bytes.len() as u64;
+        let offset = geometry.offset(geometry.gdt_block(group / per_block)) + within;
+        disk.read_at(offset, &mut bytes)?;
+        descriptors.push(GroupDescriptor::parse(&bytes, group, &checksums)?);
+        Ok(Self { disk, superblock: superblock.clone(), geometry, checksums, descriptors })
     }
 
     /// The disk, or the overlay into which its journal was replayed.

@@ -17,6 +17,7 @@ pub(crate) use data::Reader;
 pub use directory::DirItem;
 pub use extract::Extracted;
 pub use filesystem::Filesystem;
+pub(crate) use filesystem::read_superblock;
 pub use mapping::{BlockMap, Run, TreeBlocks};
 pub use path::ImagePath;
 pub use resolve::Parent;

@@ -1,0 +1,122 @@
+//! Replay: what the log holds goes to its place, then the log is empty.
+
+use std::sync::Arc;
+
+use super::location::JournalLocation;
+use super::log::Log;
+use crate::layout::features::Incompat;
+use crate::layout::superblock::{STATE_ERROR, SUPERBLOCK_OFFSET, Superblock};
+use crate::read::read_superblock;
+use crate::{Disk, Error, Filesystem, Result, le};
+
+/// The tag that begins a fast commit.
+const FAST_COMMIT_HEAD: u16 = 9;
+
+/// What a replay did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Replayed {
+    /// The filesystem asked for a replay. False: nothing was written.
+    pub needed: bool,
+    /// Complete transactions in the log.
+    pub transactions: u32,
+    /// Blocks written to their places.
+    pub blocks: u64,
+    /// Blocks that a transaction forbids to bring back from earlier ones.
+    pub revoked: u64,
+    /// The journal had been stopped by an error: the filesystem now says that
+    /// it needs a check.
+    pub aborted: bool,
+}
+
+/// Brings the filesystem on `disk` up to date with its journal.
+///
+/// Everything is read and checked before the first write. Replaying again
+/// what was replayed changes nothing, so a crash on the way does no harm:
+/// blocks, then a flush, then the empty log, then the superblock without
+/// `needs_recovery`. Free counts are added up anew, because the kernel keeps
+/// those in the superblock only on unmounting. Orphans are left as they are.
+///
+/// # Errors
+/// [`Error::Corrupt`] for a damaged log, [`Error::Incompatible`] for an
+/// external journal, unknown features, or changes that only a fast commit
+/// holds, and [`Error::Io`].
+pub fn replay(disk: &Arc<dyn Disk>) -> Result<Replayed> {
+    let sb = read_superblock(&**disk)?;
+    if !sb.features().incompat.has(Incompat::RECOVER) {
+        return Ok(Replayed::default());
+    }
+    let fs = Filesystem::open_for_journal(Arc::clone(disk), &sb)?;
+    let Some(mut location) = JournalLocation::find(&fs)? else {
+        let what = "it needs its journal replayed, but has none".to_owned();
+        return Err(Error::Corrupt { what });
+    };
+    let mut done = Replayed { needed: true, ..Replayed::default() };
+    if location.superblock.s_start() != 0 {
+        let log = Log::read(disk, &location, sb.blocks_count())?;
+        refuse_fast_commits(disk, &location, log.end)?;
+        for (block, newest) in &log.newest {
+            let data = Log::content(disk, &location, newest)?;
+            disk.write_at(fs.geometry().offset(*block), &data)?;
+        }
+        disk.flush()?;
+        done.transactions = log.transactions;
+        done.revoked = log.revoked;
+        done.blocks = log.newest.len() as u64;
+        location.superblock.set_s_sequence(log.end.wrapping_add(1));
+    }
+    done.aborted = location.superblock.s_errno() != 0;
+    location.superblock.set_s_start(0);
+    location.superblock.set_s_head(0);
+
+    // The superblock may have come out of the log itself. It is made before
+    // the log is emptied: should it be damaged, the log is still there.
+    let mut sb = read_superblock(&**disk)?;
+    let (mut blocks, mut inodes) = (0, 0);
+    for descriptor in Filesystem::open_as_is(Arc::clone(disk))?.descriptors() {
+        blocks += u64::from(descriptor.free_blocks_count());
+        inodes += u64::from(descriptor.free_inodes_count());
+    }
+    sb.set_free_blocks_count(blocks * u64::from(sb.cluster_ratio()));
+    sb.set_s_free_inodes_count(u32::try_from(inodes).unwrap_or(u32::MAX));
+    let mut features = sb.features();
+    features.incompat = features.incompat.without(Incompat::RECOVER);
+    sb.set_features(features);
+    if done.aborted {
+        sb.set_s_state(sb.s_state() | STATE_ERROR);
+        // The error moves to the superblock only once that is safe.
+        disk.write_at(SUPERBLOCK_OFFSET, &with_recover(&sb).encode())?;
+        disk.flush()?;
+        location.superblock.set_s_errno(0);
+    }
+    location.write_superblock(disk)?;
+    disk.flush()?;
+    disk.write_at(SUPERBLOCK_OFFSET, &sb.encode())?;
+    disk.flush()?;
+    Ok(done)
+}
+
+fn with_recover(sb: &Superblock) -> Superblock {
+    let mut dirty = sb.clone();
+    let mut features = dirty.features();
+    features.incompat = features.incompat.with(Incompat::RECOVER);
+    dirty.set_features(features);
+    dirty
+}
+
+/// A fast commit that follows the last transaction holds changes that only the
+/// kernel and e2fsck can make.
+fn refuse_fast_commits(disk: &Arc<dyn Disk>, location: &JournalLocation, end: u32) -> Result<()> {
+    if location.superblock.fast_commit_blocks() == 0 {
+        return Ok(());
+    }
+    // The kernel leaves one block between the log and the fast commits unused.
+    let first = location.superblock.log_end() + 1;
+    let block = location.read(disk, first.min(u64::from(location.superblock.s_maxlen()) - 1))?;
+    let tag: Option<u16> = le::get(&block, 0);
+    let transaction: Option<u32> = le::get(&block, 8);
+    if tag == Some(FAST_COMMIT_HEAD) && transaction == Some(end) {
+        let feature = "fast_commit (its journal holds fast commits: run e2fsck -p)".to_owned();
+        return Err(Error::Incompatible { feature });
+    }
+    Ok(())
+}
