@@ -3,10 +3,10 @@
 use std::error::Error;
 use std::ffi::OsString;
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::daemon::{self, DaemonError};
+use crate::image;
 use crate::store::InstanceError;
 
 const HELP: &str = "\
@@ -16,8 +16,9 @@ usage: bangerd              serve this user until asked to end
        bangerd --version
        bangerd --help
 
-environment: BANGER_PROGRAMS  a folder that is searched first for qemu, passt, ...
-             BANGER_LOG       what is logged: info (default), debug, bangerd=trace
+environment: BANGER_LOG  what is logged: info (default), debug, bangerd=trace
+files: ~/.config/banger/programs  folders that are searched first for qemu, passt, ...,
+                                  one a line
 ";
 
 /// Does what the arguments say.
@@ -26,6 +27,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let words: Vec<_> = arguments.iter().map(|word| word.to_str().unwrap_or("?")).collect();
     match words.as_slice() {
         [] => serve(),
+        [image::WORKER_ARGUMENT] => match image::worker::run() {
+            true => ExitCode::SUCCESS,
+            false => ExitCode::FAILURE,
+        },
         ["--version"] => say(concat!("bangerd ", env!("CARGO_PKG_VERSION"), "\n")),
         ["--help" | "-h"] => say(HELP),
         _ => {
@@ -36,8 +41,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn serve() -> ExitCode {
-    let programs = std::env::var_os("BANGER_PROGRAMS").map(PathBuf::from);
-    match daemon::run(programs) {
+    match daemon::run() {
         Ok(()) => ExitCode::SUCCESS,
         // Two command lines may start a daemon at once; one of them is enough.
         Err(DaemonError::Instance(held @ InstanceError::Held { .. })) => {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use banger_proto::paths::{PathError, Paths, private_directory};
 use tokio::signal::unix::{SignalKind, signal};
@@ -12,7 +13,10 @@ use crate::server::{self, Listener};
 use crate::spawn::Finder;
 use crate::store::{Instance, InstanceError};
 use crate::vm::Registry;
-use crate::{log, reconcile};
+use crate::{config, log, reconcile};
+
+/// How long the undoing of starts may take when the daemon ends.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why there is no daemon.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +32,9 @@ pub enum DaemonError {
     /// Another daemon runs, or the lock cannot be taken.
     #[error(transparent)]
     Instance(#[from] InstanceError),
+    /// The owner's configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] config::ConfigError),
     /// There is no socket.
     #[error("cannot listen on {}", path.display())]
     Listen {
@@ -49,7 +56,7 @@ pub enum DaemonError {
 ///
 /// # Errors
 /// [`DaemonError`]; [`InstanceError::Held`] when the owner has a daemon already.
-pub fn run(programs: Option<PathBuf>) -> Result<(), DaemonError> {
+pub fn run() -> Result<(), DaemonError> {
     if rustix::process::geteuid().is_root() || rustix::process::getuid().is_root() {
         return Err(DaemonError::Root);
     }
@@ -57,24 +64,24 @@ pub fn run(programs: Option<PathBuf>) -> Result<(), DaemonError> {
     private_directory(&paths.state)?;
     let _instance = Instance::lock(&paths.state)?;
     log::begin(&paths.state);
+    let finder = Finder::default().preferring(config::program_folders(&paths.config)?);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(DaemonError::SetUp)?;
-    let outcome = runtime.block_on(serve(paths, programs));
+    let outcome = runtime.block_on(serve(paths, finder));
     // A blocking copy under way is of no use to anybody any more.
     runtime.shutdown_background();
     outcome
 }
 
-async fn serve(paths: Paths, programs: Option<PathBuf>) -> Result<(), DaemonError> {
+async fn serve(paths: Paths, finder: Finder) -> Result<(), DaemonError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(DaemonError::SetUp)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::SetUp)?;
     let socket = paths.socket();
-    let finder = Finder::with_override(programs.as_deref());
     let registry = Registry::new(Arc::new(Context::new(paths, finder)));
     // Before anybody can ask: whoever connects sees the VMs as they are.
-    reconcile::take_over(&registry);
+    reconcile::take_over(&registry).await;
     let listener = Listener::bind(&socket)
         .map_err(|source| DaemonError::Listen { path: socket.clone(), source })?;
     tracing::debug!(socket = %socket.display(), "serving");
@@ -89,7 +96,9 @@ async fn serve(paths: Paths, programs: Option<PathBuf>) -> Result<(), DaemonErro
         }
         tracing::debug!("ending; VMs run on");
         // Before connections end: a hold that ends with the daemon lets nothing go.
-        registry.leave().await;
+        if tokio::time::timeout(PATIENCE, registry.leave()).await.is_err() {
+            tracing::warn!("an operation did not end in time; the next daemon undoes it");
+        }
         left.send_replace(true);
         std::future::pending::<()>().await;
     };

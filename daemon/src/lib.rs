@@ -3,6 +3,7 @@
 //! Nothing here runs as root, and nothing here is `unsafe`.
 
 pub mod command;
+pub mod config;
 pub mod context;
 pub mod daemon;
 pub mod disk;

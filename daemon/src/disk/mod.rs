@@ -1,7 +1,21 @@
 //! A VM's disks: the private copy of the root filesystem, the work disk, the work seed.
 
 mod clone;
+mod error;
+mod format;
+mod fresh;
+mod guest_files;
+mod open;
+mod rootfs;
 mod sizes;
+mod work_disk;
+mod work_seed;
 
 pub use clone::{Copied, CopyError, copy_preferring_clone};
+pub use error::DiskError;
+pub(crate) use format::format_options;
+pub use open::{filesystem_uuid, open_filesystem};
+pub use rootfs::patch_rootfs;
 pub use sizes::{default_rootfs_size, work_seed_path, work_seed_size};
+pub use work_disk::build_work_disk;
+pub use work_seed::build_work_seed;

@@ -1,11 +1,17 @@
 //! What a daemon does with what an earlier one left: records and processes -> actions.
 
+mod decide;
+mod processes;
+
 use std::sync::Arc;
 
+use crate::spawn::Process;
+use crate::store::VmRecord;
 use crate::vm::Registry;
 
-/// Sweeps what was left half made, and begins the task of every VM.
-pub fn take_over(registry: &Arc<Registry>) {
+/// Sweeps what was left half made, ends processes of VMs that no record knows of, and
+/// begins the task of every VM.
+pub async fn take_over(registry: &Arc<Registry>) {
     let context = registry.context();
     context.vms.sweep();
     context.images.sweep();
@@ -19,7 +25,29 @@ pub fn take_over(registry: &Arc<Registry>) {
     for error in broken {
         tracing::error!(error = &error as &dyn std::error::Error, "cannot read the record of a VM");
     }
-    for record in records {
+    let processes = if records.is_empty() { Vec::new() } else { processes::ours() };
+    for mut record in records {
+        for stray in decide::strays(&record, &processes) {
+            tracing::warn!(vm = %record.name, pid = stray.pid, "ending a process nobody knows of");
+            if let Ok(Some(process)) = Process::find(stray)
+                && let Err(error) = process.kill().await
+            {
+                tracing::error!(%error, "cannot end it");
+            }
+        }
+        if let Some(phase) = decide::phase(&record, is_alive(&record)) {
+            record.phase = phase;
+            if let Err(error) = context.vms.save(&record) {
+                tracing::error!(vm = %record.name, %error, "cannot save a record");
+            }
+        }
         registry.adopt(record);
     }
+}
+
+fn is_alive(record: &VmRecord) -> bool {
+    record.phase.runtime().is_some_and(|runtime| {
+        // Where it cannot be told, the VM is left alone.
+        Process::find(&runtime.machine.vmm).map_or(true, |found| found.is_some())
+    })
 }

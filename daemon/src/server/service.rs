@@ -13,7 +13,8 @@ use tonic::transport::Server;
 use tonic::transport::server::UdsConnectInfo;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::Listener;
+use super::{Listener, imports};
+use crate::image;
 use crate::progress::{Teller, Told};
 use crate::spawn::{Process, ProcessId};
 use crate::verb;
@@ -115,9 +116,20 @@ impl daemon_server::Daemon for Service {
 
     async fn import_image(
         &self,
-        _: Request<Streaming<wire::ImportImageRequest>>,
+        request: Request<Streaming<wire::ImportImageRequest>>,
     ) -> Answer<Self::ImportImageStream> {
-        Err(Status::unimplemented("not yet"))
+        let mut parts = request.into_inner();
+        let first = parts.message().await?;
+        let header = imports::header(first)?;
+        let parts = Box::pin(imports::parts(parts));
+        let (teller, events) = Teller::channel();
+        let registry = self.registry.clone();
+        // A task of its own: it cleans up whatever becomes of the caller.
+        tokio::spawn(async move {
+            let outcome = image::import_image(registry, header, parts, teller.clone()).await;
+            teller.end(outcome);
+        });
+        Ok(told(events))
     }
 
     async fn build_image(

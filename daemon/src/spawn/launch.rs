@@ -91,6 +91,20 @@ impl Launch {
         })
     }
 
+    /// This very program once more, also when its file has been replaced since.
+    #[must_use]
+    pub fn this_program(name: &'static str) -> Self {
+        Self {
+            program: PathBuf::from("/proc/self/exe"),
+            name,
+            arguments: Vec::new(),
+            directory: PathBuf::from("/"),
+            environment: vec![("LANG", "C.UTF-8".into()), ("HOME", "/".into())],
+            streams: [Stdio::null(), Stdio::null(), Stdio::null()],
+            descriptors: Vec::new(),
+        }
+    }
+
     /// Adds arguments.
     #[must_use]
     pub fn arguments<T: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = T>) -> Self {
@@ -109,6 +123,13 @@ impl Launch {
     #[must_use]
     pub fn environment(mut self, more: Environment) -> Self {
         self.environment.extend(more);
+        self
+    }
+
+    /// Chooses where standard input comes from.
+    #[must_use]
+    pub fn stdin(mut self, from: impl Into<Stdio>) -> Self {
+        self.streams[0] = from.into();
         self
     }
 

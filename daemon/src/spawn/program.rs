@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// A program that banger may start.
 #[derive(Debug, PartialEq, Eq)]
@@ -68,12 +68,11 @@ impl Finder {
     /// installed elsewhere. A relative path is left out: it would name another
     /// place for every working directory.
     #[must_use]
-    pub fn with_override(first: Option<&Path>) -> Self {
-        let mut finder = Self::default();
-        if let Some(first) = first.filter(|path| path.is_absolute()) {
-            finder.directories.insert(0, first.to_owned());
-        }
-        finder
+    pub fn preferring(mut self, first: Vec<PathBuf>) -> Self {
+        let usual = std::mem::take(&mut self.directories);
+        self.directories =
+            first.into_iter().filter(|path| path.is_absolute()).chain(usual).collect();
+        self
     }
 
     /// Looks into these directories and nowhere else.
@@ -139,12 +138,15 @@ mod tests {
         let finder = Finder::only(vec![folder.path().to_owned()]);
         assert!(finder.find(&QEMU).is_err());
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
-        assert_eq!(Finder::with_override(Some(folder.path())).find(&QEMU).unwrap(), file);
+        assert_eq!(
+            Finder::default().preferring(vec![folder.path().to_owned()]).find(&QEMU).unwrap(),
+            file
+        );
     }
 
     #[test]
     fn a_relative_override_is_left_out() {
-        let finder = Finder::with_override(Some(Path::new("bin")));
+        let finder = Finder::default().preferring(vec!["bin".into()]);
         assert_eq!(finder.search_path(), Finder::default().search_path());
     }
 }

@@ -11,6 +11,7 @@ mod images;
 mod instance;
 mod staging;
 mod text;
+mod vm_keys;
 mod vm_record;
 mod vms;
 

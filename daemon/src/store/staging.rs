@@ -120,8 +120,8 @@ pub(super) fn discard(path: &Path) -> Result<(), StoreError> {
     fs::remove_dir_all(&gone).map_err(StoreError::on("remove", &gone))
 }
 
-/// Removes what a killed daemon left half made or half removed. A folder that does
-/// not exist holds nothing.
+/// Removes the files and folders that a killed daemon left half made or half removed. A
+/// folder that does not exist holds nothing.
 pub(super) fn sweep(parent: &Path) {
     let Ok(entries) = fs::read_dir(parent) else { return };
     for entry in entries.flatten() {
@@ -129,10 +129,13 @@ pub(super) fn sweep(parent: &Path) {
         let name = name.to_string_lossy();
         if name.starts_with(NEW) || name.starts_with(GONE) {
             let path = entry.path();
-            match fs::remove_dir_all(&path) {
-                Ok(()) => tracing::info!(path = %path.display(), "removed an unfinished folder"),
+            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            let removed =
+                if is_folder { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            match removed {
+                Ok(()) => tracing::info!(path = %path.display(), "removed what was unfinished"),
                 Err(error) => {
-                    tracing::warn!(path = %path.display(), %error, "cannot remove an unfinished folder");
+                    tracing::warn!(path = %path.display(), %error, "cannot remove what is unfinished");
                 }
             }
         }
@@ -212,6 +215,7 @@ mod tests {
             fs::create_dir(parent.path().join(name)).unwrap();
             fs::write(parent.path().join(name).join("file"), "").unwrap();
         }
+        fs::write(parent.path().join(".new-3"), "").unwrap();
         sweep(parent.path());
         assert_eq!(names(parent.path()).unwrap(), ["kept"]);
         assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 1);

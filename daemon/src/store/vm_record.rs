@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::document::{Document, Migration};
 use super::text;
 use crate::spawn::ProcessId;
+use crate::vmm::Running;
 
 /// The image that a VM was made from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,27 +20,17 @@ pub struct ImageRef {
 }
 
 /// What is known of a VM only while its VMM runs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Runtime {
     /// Seconds since the epoch.
     pub started_at: i64,
-    /// The VMM.
-    pub vmm: ProcessId,
-    /// What runs for it and ends with it: its walls, its network.
-    pub companions: Vec<ProcessId>,
-    /// Port on 127.0.0.1 that leads to the guest's sshd.
-    pub ssh_port: u16,
-    /// `kvm` or `tcg`.
-    pub accelerator: String,
-    /// `passt` or `slirp`.
-    pub network: String,
-    /// The walls around the VMM, a line each, for people.
-    pub confinement: Vec<String>,
+    /// How to reach and to recognise its processes.
+    pub machine: Running,
 }
 
 /// Where a VM is in its life, with what is known only there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Phase {
     /// Never started.
@@ -102,7 +93,7 @@ impl Phase {
 }
 
 /// One VM.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VmRecord {
     /// Its identity.
@@ -131,6 +122,9 @@ pub struct VmRecord {
     pub ephemeral: bool,
     /// The process that holds an ephemeral VM, so that a later daemon knows whom to await.
     pub holder: Option<ProcessId>,
+    /// Whether its root filesystem has booted: a fresh copy of an image gets what is
+    /// a machine's own, one that has booted keeps it.
+    pub booted: bool,
     /// Where it is in its life.
     pub phase: Phase,
 }
@@ -138,4 +132,65 @@ pub struct VmRecord {
 impl Document for VmRecord {
     const NOUN: &'static str = "VM record";
     const MIGRATIONS: &'static [Migration] = &[];
+}
+
+impl VmRecord {
+    /// The VM's id as the UUID that it is.
+    #[must_use]
+    pub fn uuid(&self) -> uuid::Uuid {
+        uuid::Uuid::from_bytes(*self.id.as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{read, write};
+
+    /// A record as version 1 wrote it: what users have on their disks.
+    const VERSION_1: &str = r#"{
+      "version": 1,
+      "id": "67e55044-10b1-426f-9247-bb680e5fe0c8",
+      "name": "web",
+      "image": { "name": "debian", "id": "1c6bd5e1-6bd0-4d20-9d3f-2f8f1de5d8ff" },
+      "isolation": "rootless",
+      "cpus": 2,
+      "memory": 1024,
+      "disk": 8192,
+      "created_at": 1700000000,
+      "ephemeral": true,
+      "holder": { "pid": 7, "start_ticks": 99, "boot_id": "b" },
+      "booted": true,
+      "phase": {
+        "state": "running",
+        "runtime": {
+          "started_at": 1700000001,
+          "machine": {
+            "vmm": { "pid": 8, "start_ticks": 100, "boot_id": "b" },
+            "network_process": null,
+            "network": "slirp",
+            "ssh_port": 2222,
+            "accelerator": "tcg",
+            "walls": ["no new privileges"],
+            "notices": []
+          }
+        }
+      }
+    }"#;
+
+    #[test]
+    fn a_record_of_version_1_is_understood_and_survives() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("record.json");
+        std::fs::write(&path, VERSION_1).unwrap();
+        let record: VmRecord = read(&path).unwrap();
+        assert_eq!(record.phase.state(), VmState::Running);
+        assert_eq!(record.phase.runtime().unwrap().machine.vmm.pid, 8);
+        let copy = folder.path().join("copy.json");
+        write(&copy, &record).unwrap();
+        let value = |path| -> serde_json::Value {
+            serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+        };
+        assert_eq!(value(&copy), value(&path));
+    }
 }

@@ -45,22 +45,10 @@ impl VmFiles {
         self.directory.join("work.ext4")
     }
 
-    /// The private key that opens the VM.
+    /// The files of a run: console, logs, control socket.
     #[must_use]
-    pub fn identity(&self) -> PathBuf {
-        self.directory.join("id_ed25519")
-    }
-
-    /// The VM's host keys, for ssh.
-    #[must_use]
-    pub fn known_hosts(&self) -> PathBuf {
-        self.directory.join("known_hosts")
-    }
-
-    /// What the guest wrote on its console.
-    #[must_use]
-    pub fn console(&self) -> PathBuf {
-        self.directory.join("console.log")
+    pub fn run(&self) -> crate::vmm::Files {
+        crate::vmm::Files::of(&self.directory)
     }
 }
 
@@ -120,6 +108,9 @@ impl Vms {
     /// Removes what was left half made or half removed. Only for the holder of the lock.
     pub fn sweep(&self) {
         staging::sweep(&self.parent);
+        for name in staging::names(&self.parent).unwrap_or_default() {
+            staging::sweep(&self.parent.join(name));
+        }
     }
 
     /// The records of all VMs, and what is wrong with those that cannot be read.

@@ -8,8 +8,9 @@ use banger_proto::{
 
 use super::{blocking, names::made_up, store_refusal};
 use crate::context::now;
+use crate::keys;
 use crate::spawn::ProcessId;
-use crate::store::{ImageRecord, ImageRef, Phase, VmRecord};
+use crate::store::{ImageRecord, ImageRef, Phase, VmFiles, VmRecord};
 use crate::vm::Registry;
 
 /// Makes a VM. An ephemeral one is removed with the process `holder`.
@@ -46,11 +47,16 @@ pub async fn create_vm(
         created_at: now(),
         ephemeral: new.ephemeral,
         holder: holder.filter(|_| new.ephemeral),
+        booted: false,
         phase: Phase::Created {},
     };
     let saved = record.clone();
     blocking(move || {
         let staging = context.vms.begin().map_err(|error| store_refusal(&error))?;
+        let files = VmFiles::in_directory(staging.path());
+        let keys = keys::make(&format!("banger:{}", saved.name))
+            .map_err(|error| Refusal::from_error(Code::Internal, &error))?;
+        files.write_keys(&keys, saved.id).map_err(|error| store_refusal(&error))?;
         context.vms.finish(staging, &saved).map_err(|error| store_refusal(&error))
     })
     .await?;

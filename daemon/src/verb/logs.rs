@@ -56,7 +56,7 @@ async fn send(
     sender: &mpsc::Sender<Result<Vec<u8>, Refusal>>,
 ) -> Result<(), Refusal> {
     let watch = vm.watch();
-    let mut position = Position { path: vm.files().console(), at: None, tail };
+    let mut position = Position { path: vm.files().run().console(), at: None, tail };
     loop {
         // Asked before reading: what was written before the end is read after it.
         let over = watch.has_changed().is_err()

@@ -4,37 +4,63 @@ mod create;
 mod images;
 mod logs;
 mod names;
+mod remove;
 mod ssh_target;
+mod start;
+mod stop;
 
 pub use create::create_vm;
+pub(crate) use images::image_view;
 pub use images::{get_image, list_images, remove_image};
 pub use logs::read_logs;
+pub(crate) use remove::remove_vm;
 pub use ssh_target::ssh_target;
+pub(crate) use start::start_vm;
+pub(crate) use stop::stop_vm;
 
 use banger_proto::{Code, Refusal};
 
+use crate::disk::DiskError;
 use crate::store::StoreError;
 
-/// A failure of the store, as callers see it.
-pub(crate) fn store_refusal(error: &StoreError) -> Refusal {
-    let full = |source: &std::io::Error| {
-        matches!(source.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
-    };
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error_here) = cause {
-        if error_here.downcast_ref::<std::io::Error>().is_some_and(full) {
+/// The refusal for an error that has its place among codes, unless the disk is full.
+fn refusal(code: Code, error: &(dyn std::error::Error + 'static)) -> Refusal {
+    let mut cause = Some(error);
+    while let Some(here) = cause {
+        if here.downcast_ref::<std::io::Error>().is_some_and(|error| {
+            use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+            matches!(error.kind(), StorageFull | QuotaExceeded)
+        }) {
             return Refusal::from_error(Code::ResourceExhausted, error)
                 .hint("free some space on the host's disk and try again");
         }
-        cause = error_here.source();
+        cause = here.source();
     }
+    Refusal::from_error(code, error)
+}
+
+/// A failure of the store, as callers see it.
+pub(crate) fn store_refusal(error: &StoreError) -> Refusal {
     let code = match error {
         StoreError::Exists { .. } => Code::AlreadyExists,
         StoreError::Document(_) => Code::DataLoss,
         StoreError::Private(_) => Code::FailedPrecondition,
         StoreError::Folder { .. } => Code::Internal,
     };
-    Refusal::from_error(code, error)
+    refusal(code, error)
+}
+
+/// A failure of work on a disk, as callers see it.
+pub(crate) fn disk_refusal(error: &DiskError) -> Refusal {
+    let code = match error {
+        DiskError::Filesystem { source: banger_ext4::Error::Corrupt { .. }, .. } => Code::DataLoss,
+        DiskError::Filesystem { source: banger_ext4::Error::NoSpace { .. }, .. } => {
+            return Refusal::from_error(Code::ResourceExhausted, error)
+                .hint("choose a larger size for the disk");
+        }
+        _ => Code::Internal,
+    };
+    refusal(code, error)
 }
 
 /// Runs what blocks its thread, such as work on disks, beside everything else.
@@ -47,5 +73,22 @@ pub(crate) async fn blocking<T: Send + 'static>(
     match tokio::task::spawn_blocking(work).await {
         Ok(outcome) => outcome,
         Err(error) => Err(Refusal::from_error(Code::Internal, &error)),
+    }
+}
+
+/// What the operating system said, as callers see it.
+pub(crate) trait OnHost<T> {
+    /// Says what was tried.
+    fn on_host(self, action: &str) -> Result<T, Refusal>;
+}
+
+impl<T> OnHost<T> for std::io::Result<T> {
+    fn on_host(self, action: &str) -> Result<T, Refusal> {
+        self.map_err(|error| {
+            let mut refusal = refusal(Code::Internal, &error);
+            refusal.chain.insert(0, std::mem::take(&mut refusal.message));
+            refusal.message = format!("cannot {action}");
+            refusal
+        })
     }
 }

@@ -15,9 +15,13 @@ pub fn ssh_target(vm: &Handle) -> Result<SshTarget, Refusal> {
         Refusal::new(Code::FailedPrecondition, format!("{name} is {}", record.phase.state()))
             .hint(format!("start it first: banger vm start {name}"))
     })?;
+    let port = runtime.machine.ssh_port.ok_or_else(|| {
+        Refusal::new(Code::FailedPrecondition, format!("{} has no network", record.name))
+            .hint(format!("see what it says on its console: banger vm logs {}", record.name))
+    })?;
     Ok(SshTarget {
         host: "127.0.0.1".into(),
-        port: runtime.ssh_port,
+        port,
         user: "root".into(),
         identity_file: vm.files().identity(),
         known_hosts_file: vm.files().known_hosts(),

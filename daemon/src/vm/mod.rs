@@ -20,6 +20,8 @@
 //! operation is under way is answered at once where it contradicts, and waits where it
 //! does not.
 
+mod abandoned;
+mod ending;
 mod handle;
 mod registry;
 mod task;

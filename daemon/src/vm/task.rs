@@ -1,21 +1,25 @@
 //! The task of one VM: the only writer of its record.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use banger_proto::{Code, Refusal, Vm};
+use banger_proto::{Code, Refusal, Vm, VmState};
 use tokio::sync::{mpsc, watch};
 
 use super::handle::Command;
 use super::view::view;
+use super::{abandoned, ending};
 use crate::context::Context;
 use crate::progress::Teller;
 use crate::spawn::Process;
-use crate::store::{VmFiles, VmRecord};
+use crate::store::{Phase, Runtime, VmFiles, VmRecord};
+use crate::verb;
+use crate::vmm::{self, Stopped, console};
 
-/// How long an ephemeral VM may be without anybody who holds it.
-const GRACE: Duration = Duration::from_secs(10);
+/// How often the console's log is cut to its size.
+const TRIM_EVERY: Duration = Duration::from_secs(30);
 
 /// One VM's life.
 #[derive(Debug)]
@@ -26,6 +30,8 @@ pub(super) struct Task {
     asked: mpsc::UnboundedReceiver<Command>,
     /// What came while something else was under way.
     waiting: VecDeque<Command>,
+    /// The VMM, while it runs.
+    vmm: Option<Process>,
     holds: usize,
     /// The last hold was let go of.
     released: bool,
@@ -47,10 +53,24 @@ impl Farewell {
     }
 }
 
-/// Why the task goes on or ends.
+/// What happens next.
 enum Next {
     Asked(Command),
+    VmmEnded,
+    Trim,
     Abandoned,
+}
+
+/// An operation that takes long, for commands that come meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Operation {
+    Start,
+    Stop,
+}
+
+/// The answer to whoever waits for an operation while the daemon ends.
+fn ends() -> Refusal {
+    Refusal::new(Code::Unavailable, "bangerd ends").hint("see how it went on: banger vm ls")
 }
 
 impl Task {
@@ -66,9 +86,14 @@ impl Task {
             published,
             asked,
             waiting: VecDeque::new(),
+            vmm: None,
             holds: 0,
             released: false,
         }
+    }
+
+    fn record(&self) -> VmRecord {
+        self.published.borrow().clone()
     }
 
     fn view(&self) -> Vm {
@@ -77,40 +102,51 @@ impl Task {
 
     /// Lives until the VM is removed, or (`None`) until the daemon ends.
     pub(super) async fn run(mut self) -> Option<Farewell> {
+        self.hold_vmm();
         loop {
             match self.next().await {
                 Next::Asked(Command::Leave) => return None,
                 Next::Asked(Command::Start(teller)) => {
-                    teller.end(Err(Refusal::new(Code::Unavailable, "this banger starts no VMs")));
+                    let outcome = self.start(&teller).await;
+                    teller.end(outcome);
                 }
                 Next::Asked(Command::Stop(deadline, teller)) => {
-                    tracing::debug!(?deadline, "nothing runs");
-                    teller.end(Ok(self.view()));
+                    let outcome = self.stop(deadline, &teller).await;
+                    teller.end(outcome);
                 }
-                Next::Asked(Command::Remove { force: false, teller })
-                    if self.published.borrow().phase.runtime().is_some() =>
-                {
-                    teller.end(Err(Refusal::new(Code::FailedPrecondition, "it runs")));
-                }
-                Next::Asked(Command::Remove { teller, .. }) => match self.remove().await {
-                    Ok(vm) => return Some(Farewell { vm, teller: Some(teller) }),
-                    Err(refusal) => teller.end(Err(refusal)),
-                },
-                Next::Asked(Command::Hold(holder)) => {
-                    self.holds += 1;
-                    self.change(|record| record.holder = holder).await;
-                }
-                Next::Asked(Command::Release) => {
-                    self.holds = self.holds.saturating_sub(1);
-                    self.released = self.holds == 0;
-                }
-                Next::Abandoned => match self.remove().await {
-                    Ok(vm) => return Some(Farewell { vm, teller: None }),
-                    Err(error) => {
-                        tracing::error!(%error, "cannot remove an ephemeral VM");
-                        self.released = false;
+                Next::Asked(Command::Remove { force, teller }) => {
+                    match self.remove(force, &teller).await {
+                        Ok(vm) => return Some(Farewell { vm, teller: Some(teller) }),
+                        Err(refusal) => teller.end(Err(refusal)),
                     }
-                },
+                }
+                Next::Asked(command @ (Command::Hold(_) | Command::Release)) => {
+                    self.hold(command).await;
+                }
+                Next::VmmEnded => self.vmm_ended().await,
+                Next::Trim => self.trim().await,
+                Next::Abandoned => {
+                    tracing::info!(vm = %self.record().name, "nobody holds it any more");
+                    let (nobody, _) = Teller::channel();
+                    match self.remove(true, &nobody).await {
+                        Ok(vm) => return Some(Farewell { vm, teller: None }),
+                        Err(error) => {
+                            tracing::error!(%error, "cannot remove an ephemeral VM");
+                            // Tried again by the next daemon, and by whoever asks.
+                            self.change(|record| record.ephemeral = false).await;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Holds the VMM that the record names. Where it has ended, that is noticed at once.
+    fn hold_vmm(&mut self) {
+        if let Some(runtime) = self.record().phase.runtime() {
+            match Process::find(&runtime.machine.vmm) {
+                Ok(found) => self.vmm = found,
+                Err(error) => tracing::error!(%error, "cannot look for a VMM"),
             }
         }
     }
@@ -119,63 +155,235 @@ impl Task {
         if let Some(command) = self.waiting.pop_front() {
             return Next::Asked(command);
         }
-        let abandoned = abandoned(&self.published.borrow(), self.holds, self.released);
+        let runs = self.published.borrow().phase.runtime().is_some();
+        let ended = async {
+            match &self.vmm {
+                Some(vmm) => {
+                    if let Err(error) = vmm.ended().await {
+                        tracing::error!(%error, "cannot watch a VMM");
+                        std::future::pending::<()>().await;
+                    }
+                }
+                None if runs => {}
+                None => std::future::pending().await,
+            }
+        };
+        let abandoned = abandoned::wait(&self.published.borrow(), self.holds, self.released);
         tokio::select! {
             asked = self.asked.recv() => Next::Asked(asked.unwrap_or(Command::Leave)),
+            () = ended => Next::VmmEnded,
+            () = tokio::time::sleep(TRIM_EVERY), if runs => Next::Trim,
             () = abandoned => Next::Abandoned,
+        }
+    }
+
+    /// Carries an operation to its end. Commands that come meanwhile are answered where
+    /// they contradict it, interrupt it where they overrule it, and wait otherwise. `None`
+    /// when the daemon ends and the operation goes on without it: a guest that was asked to
+    /// shut down does so, and the next daemon sees it end.
+    async fn attend<R>(
+        &mut self,
+        operation: Operation,
+        interrupt: &watch::Sender<bool>,
+        work: impl Future<Output = R>,
+    ) -> Option<R> {
+        let mut work = pin!(work);
+        let mut open = true;
+        loop {
+            let command = tokio::select! {
+                outcome = &mut work => return Some(outcome),
+                asked = self.asked.recv(), if open => asked,
+            };
+            open = command.is_some();
+            match command.unwrap_or(Command::Leave) {
+                Command::Start(teller) if operation == Operation::Start => {
+                    teller.end(Err(self.busy("is being started already")));
+                }
+                Command::Remove { force: false, teller } if operation == Operation::Start => {
+                    teller.end(Err(self.busy("is being started")));
+                }
+                command @ (Command::Hold(_) | Command::Release) => {
+                    self.hold(command).await;
+                    if self.released && self.published.borrow().ephemeral {
+                        interrupt.send_replace(true);
+                    }
+                }
+                command => {
+                    let overrules = match &command {
+                        Command::Stop(deadline, _) => {
+                            operation == Operation::Start || *deadline == Some(Duration::ZERO)
+                        }
+                        Command::Remove { force, .. } => *force,
+                        Command::Leave => operation == Operation::Start,
+                        _ => false,
+                    };
+                    if overrules {
+                        interrupt.send_replace(true);
+                    }
+                    let leave = matches!(command, Command::Leave);
+                    self.waiting.push_back(command);
+                    if leave && operation == Operation::Stop {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+
+    fn busy(&self, what: &str) -> Refusal {
+        let name = &self.published.borrow().name;
+        Refusal::new(Code::Aborted, format!("{name} {what}"))
+            .hint(format!("wait for it, or break it off: banger vm stop {name}"))
+    }
+
+    async fn start(&mut self, teller: &Teller<Vm>) -> Result<Vm, Refusal> {
+        let record = self.record();
+        if record.phase.runtime().is_some() {
+            return Err(Refusal::new(
+                Code::FailedPrecondition,
+                format!("{} runs already", record.name),
+            )
+            .hint(format!("use it: banger vm ssh {}", record.name)));
+        }
+        let before = record.phase.clone();
+        self.change(|record| record.phase = Phase::Starting {}).await;
+        let (interrupt, interrupted) = watch::channel(false);
+        let work = verb::start_vm(
+            self.context.clone(),
+            record.clone(),
+            self.files.clone(),
+            teller.clone(),
+            interrupted,
+        );
+        let outcome = self.attend(Operation::Start, &interrupt, work).await;
+        match outcome.unwrap_or_else(|| Err(ends())) {
+            Ok(runtime) => {
+                self.change(|record| {
+                    record.booted = true;
+                    record.phase = Phase::Running { runtime };
+                })
+                .await;
+                self.hold_vmm();
+                tracing::info!(vm = %record.name, "runs");
+                Ok(self.view())
+            }
+            Err(refusal) => {
+                let phase = match (&refusal.code, before) {
+                    (Code::Aborted, Phase::Created {}) => Phase::Created {},
+                    (Code::Aborted, _) => Phase::Stopped { reason: refusal.message.clone() },
+                    _ => Phase::Failed {
+                        reason: format!("start failed ({}): {}", refusal.stage, refusal.message),
+                    },
+                };
+                tracing::warn!(vm = %record.name, stage = refusal.stage, error = %refusal, "did not start");
+                self.change(|record| record.phase = phase).await;
+                Err(refusal)
+            }
+        }
+    }
+
+    async fn stop(
+        &mut self,
+        deadline: Option<Duration>,
+        teller: &Teller<Vm>,
+    ) -> Result<Vm, Refusal> {
+        let record = self.record();
+        let Some(runtime) = record.phase.runtime().cloned() else {
+            if record.phase.state() != VmState::Stopped {
+                let state = record.phase.state();
+                teller.notice(format!("{} does not run: it is {state}", record.name));
+            }
+            return Ok(self.view());
+        };
+        let stopping = Phase::Stopping { runtime: runtime.clone() };
+        self.change(|record| record.phase = stopping).await;
+        let (interrupt, interrupted) = watch::channel(false);
+        let files = self.files.clone();
+        let work = verb::stop_vm(&runtime, &files, deadline, teller, interrupted);
+        let stopped = match self.attend(Operation::Stop, &interrupt, work).await {
+            Some(Ok(stopped)) => stopped,
+            None => return Err(ends()),
+            Some(Err(refusal)) => {
+                self.change(|record| record.phase = Phase::Running { runtime }).await;
+                return Err(refusal);
+            }
+        };
+        self.vmm = None;
+        let reason = match stopped {
+            Stopped::Killed => "killed: it did not shut down by itself".to_owned(),
+            Stopped::Orderly | Stopped::Already => String::new(),
+        };
+        self.change(|record| record.phase = Phase::Stopped { reason }).await;
+        tracing::info!(vm = %record.name, ?stopped, "stopped");
+        Ok(self.view())
+    }
+
+    async fn remove(&mut self, force: bool, teller: &Teller<Vm>) -> Result<Vm, Refusal> {
+        let record = self.record();
+        if record.phase.runtime().is_some() {
+            if !force {
+                let name = &record.name;
+                return Err(Refusal::new(Code::FailedPrecondition, format!("{name} runs"))
+                    .hint(format!("stop it first, or kill it: banger vm rm --force {name}")));
+            }
+            self.stop(Some(Duration::ZERO), teller).await?;
+        }
+        let vm = self.view();
+        verb::remove_vm(self.context.clone(), &record, teller).await?;
+        tracing::info!(vm = %vm.name, "removed");
+        Ok(vm)
+    }
+
+    async fn vmm_ended(&mut self) {
+        self.vmm = None;
+        let record = self.record();
+        let Some(Runtime { machine, .. }) = record.phase.runtime() else { return };
+        // What ran for the VMM ends too; the VMM itself has ended already.
+        if let Err(error) = vmm::stop(machine, &self.files.run(), Duration::ZERO).await {
+            tracing::error!(%error, "cannot clean up after a VMM");
+        }
+        let phase = ending::of(&self.files.run(), matches!(record.phase, Phase::Stopping { .. }));
+        tracing::warn!(vm = %record.name, ?phase, "the VMM ended on its own");
+        self.change(|record| record.phase = phase).await;
+    }
+
+    async fn trim(&self) {
+        let files = self.files.run();
+        let trimmed = tokio::task::spawn_blocking(move || console::trim(&files, console::LIMIT));
+        if let Ok(Err(error)) = trimmed.await {
+            tracing::warn!(%error, "cannot cut the log of a console");
+        }
+    }
+
+    async fn hold(&mut self, command: Command) {
+        match command {
+            Command::Hold(holder) => {
+                self.holds += 1;
+                self.released = false;
+                if self.published.borrow().ephemeral {
+                    self.change(|record| record.holder = holder).await;
+                }
+            }
+            Command::Release => {
+                self.holds = self.holds.saturating_sub(1);
+                self.released = self.holds == 0;
+            }
+            _ => {}
         }
     }
 
     /// Changes the record, first on disk and then for everybody. A record that cannot
     /// be written is still true in this daemon, and the next change tries again.
     async fn change(&mut self, change: impl FnOnce(&mut VmRecord)) {
-        let mut record = self.published.borrow().clone();
+        let mut record = self.record();
         change(&mut record);
         let context = self.context.clone();
         let saved = record.clone();
-        let saved = tokio::task::spawn_blocking(move || context.vms.save(&saved)).await;
-        match saved {
+        match tokio::task::spawn_blocking(move || context.vms.save(&saved)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(vm = %record.name, %error, "cannot save a record"),
             Err(error) => tracing::error!(vm = %record.name, %error, "saving a record failed"),
         }
         self.published.send_replace(record);
-    }
-
-    async fn remove(&mut self) -> Result<Vm, Refusal> {
-        let vm = self.view();
-        let context = self.context.clone();
-        tokio::task::spawn_blocking(move || context.vms.remove(vm.id))
-            .await
-            .map_err(|error| Refusal::from_error(Code::Internal, &error))?
-            .map_err(|error| Refusal::from_error(Code::Internal, &error))?;
-        tracing::info!(vm = %vm.name, "removed");
-        Ok(vm)
-    }
-}
-
-/// Returns when nobody wants an ephemeral VM any more.
-fn abandoned(
-    record: &VmRecord,
-    holds: usize,
-    released: bool,
-) -> impl Future<Output = ()> + Send + 'static {
-    let ephemeral = record.ephemeral;
-    let holder = record.holder.as_ref().and_then(|id| Process::find(id).ok().flatten());
-    async move {
-        if !ephemeral || holds > 0 {
-            std::future::pending::<()>().await;
-        }
-        if released {
-            return;
-        }
-        match holder {
-            Some(process) => {
-                if let Err(error) = process.ended().await {
-                    tracing::error!(%error, "cannot await the holder of a VM");
-                }
-            }
-            None => tokio::time::sleep(GRACE).await,
-        }
     }
 }

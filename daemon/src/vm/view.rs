@@ -2,7 +2,7 @@
 
 use banger_proto::{Running, Vm};
 
-use crate::store::{VmFiles, VmRecord, allocated_bytes};
+use crate::store::{Runtime, VmFiles, VmRecord, allocated_bytes};
 
 /// What people see of a VM.
 pub(super) fn view(record: &VmRecord, files: &VmFiles) -> Vm {
@@ -18,13 +18,13 @@ pub(super) fn view(record: &VmRecord, files: &VmFiles) -> Vm {
         disk: record.disk,
         created_at: record.created_at,
         ephemeral: record.ephemeral,
-        running: record.phase.runtime().map(|runtime| Running {
-            started_at: runtime.started_at,
-            vmm_pid: runtime.vmm.pid,
-            ssh_port: runtime.ssh_port,
-            accelerator: runtime.accelerator.clone(),
-            network: runtime.network.clone(),
-            confinement: runtime.confinement.clone(),
+        running: record.phase.runtime().map(|Runtime { started_at, machine }| Running {
+            started_at: *started_at,
+            vmm_pid: machine.vmm.pid,
+            ssh_port: machine.ssh_port.unwrap_or(0),
+            accelerator: machine.accelerator.name().to_owned(),
+            network: machine.network.name().to_owned(),
+            confinement: machine.walls.clone(),
         }),
         directory: files.directory().to_owned(),
         allocated_bytes: allocated_bytes(files.directory()),

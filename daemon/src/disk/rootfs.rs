@@ -1,0 +1,34 @@
+//! A VM's root filesystem: what the guest is told before it boots.
+
+use std::fs::File;
+use std::path::Path;
+
+use banger_ext4::{Batch, Flush};
+use uuid::Uuid;
+
+use super::{DiskError, guest_files, open};
+use crate::guest::{GuestSpec, ImageFacts, plan};
+
+/// Writes a guest's files into its root filesystem: one batch, of which a crash leaves
+/// all or nothing. The journal of a VM that was killed is replayed first. Returns the
+/// filesystem's UUID.
+///
+/// # Errors
+/// [`DiskError`]; the filesystem is as before then.
+pub fn patch_rootfs(rootfs: &Path, spec: &GuestSpec) -> Result<Uuid, DiskError> {
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .open(rootfs)
+        .map_err(DiskError::file("open", rootfs))?;
+    let patch = || {
+        let mut batch = Batch::open(open::disk(file)?)?;
+        let filesystem = batch.filesystem()?;
+        let uuid = Uuid::from_bytes(filesystem.superblock().s_uuid());
+        let facts = ImageFacts::gather(&mut guest_files::Reader(&filesystem))?;
+        guest_files::write(&mut batch, &plan(spec, &facts))?;
+        batch.commit(Flush::PowerSafe)?;
+        Ok(uuid)
+    };
+    patch().map_err(DiskError::filesystem("write the guest's files into", rootfs))
+}

@@ -1,0 +1,56 @@
+//! The walls around the import worker: it parses what somebody else wrote.
+
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetStatus,
+    Scope,
+};
+use rustix::process::{Resource, Rlimit, setrlimit};
+
+/// Largest memory of the worker in bytes.
+const MEMORY: u64 = 4 << 30;
+
+/// Shuts everything that the worker does not need: files, sockets, other processes. It
+/// goes on with the descriptors that it has. Returns the walls that hold, and those that
+/// this kernel does not give.
+pub(super) fn confine(largest_file: u64) -> (Vec<String>, Vec<String>) {
+    let mut walls = Vec::new();
+    let mut missing = Vec::new();
+    let mut note = |name: &str, holds: bool| {
+        (if holds { &mut walls } else { &mut missing }).push(name.to_owned());
+    };
+    let limit = |resource, value| {
+        setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) }).is_ok()
+    };
+    let limits = [
+        limit(Resource::Core, 0),
+        limit(Resource::Nofile, 16),
+        limit(Resource::Nproc, 0),
+        limit(Resource::As, MEMORY),
+        limit(Resource::Fsize, largest_file),
+    ];
+    note("limits on memory, files and processes", limits.iter().all(|set| *set));
+    let quiet =
+        rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    note("not dumpable", quiet.is_ok());
+    let status = landlock();
+    note("no_new_privs", status.as_ref().is_some_and(|status| status.no_new_privs));
+    note(
+        "no file can be opened (landlock)",
+        status.is_some_and(|status| status.ruleset != RulesetStatus::NotEnforced),
+    );
+    (walls, missing)
+}
+
+/// Takes every right to files, to TCP and to other processes away, as far as this kernel
+/// knows of them. No rule gives any back.
+fn landlock() -> Option<landlock::RestrictionStatus> {
+    let newest = ABI::V6;
+    Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessFs::from_all(newest))
+        .and_then(|ruleset| ruleset.handle_access(AccessNet::from_all(newest)))
+        .and_then(|ruleset| ruleset.scope(Scope::from_all(newest)))
+        .and_then(Ruleset::create)
+        .and_then(landlock::RulesetCreated::restrict_self)
+        .ok()
+}

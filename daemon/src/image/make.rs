@@ -1,0 +1,99 @@
+//! A new image from a tar stream, wherever it comes from: all of it in a folder that gets
+//! its name when it is whole.
+
+use std::process::Stdio;
+use std::sync::Arc;
+
+use banger_proto::{Code, Image, ImageName, Mib, Refusal};
+
+use super::finish::{Overrides, extract_kernel};
+use super::take_in::Worker;
+use crate::context::now;
+use crate::disk;
+use crate::progress::Teller;
+use crate::store::{ImageFiles, ImageRecord, Staging};
+use crate::verb::{blocking, disk_refusal, image_view, store_refusal};
+use crate::vm::Registry;
+
+/// An image that is being made.
+pub(super) struct Making {
+    registry: Arc<Registry>,
+    teller: Teller<Image>,
+    name: ImageName,
+    size: Mib,
+    source: String,
+    staging: Staging,
+}
+
+fn taken(name: &ImageName) -> Refusal {
+    Refusal::new(Code::AlreadyExists, format!("there is an image {name} already"))
+        .hint(format!("choose another name, or remove that one: banger image rm {name}"))
+}
+
+impl Making {
+    /// Begins, unless the name is taken already.
+    pub(super) async fn begin(
+        registry: Arc<Registry>,
+        teller: Teller<Image>,
+        name: ImageName,
+        size: Option<Mib>,
+        tar_bytes: Option<u64>,
+        source: String,
+    ) -> Result<Self, Refusal> {
+        let size = size.map_or_else(|| Mib::new(disk::default_rootfs_size(tar_bytes)), Ok)?;
+        let (context, wanted) = (registry.context().clone(), name.clone());
+        let staging = blocking(move || {
+            if context.images.files(&wanted).directory().exists() {
+                return Err(taken(&wanted));
+            }
+            context.images.begin().map_err(|error| store_refusal(&error))
+        })
+        .await?;
+        Ok(Self { registry, teller, name, size, source, staging })
+    }
+
+    fn files(&self) -> ImageFiles {
+        ImageFiles::in_directory(self.staging.path())
+    }
+
+    /// Starts the worker that fills the root filesystem.
+    pub(super) fn worker(&self, input: Stdio) -> Result<Worker, Refusal> {
+        Worker::start(&self.files().rootfs(), self.size.bytes(), input)
+    }
+
+    /// Makes the rest of the image when its root filesystem is filled.
+    pub(super) async fn finish(self, given: Overrides) -> Result<Image, Refusal> {
+        let files = self.files();
+        let extracted = files.clone();
+        let booting = self
+            .teller
+            .stage("extract_kernel", "", blocking(move || extract_kernel(&extracted, &given)))
+            .await?;
+        let seed = move || {
+            disk::build_work_seed(&files.rootfs(), &files.work_seed())
+                .map_err(|error| disk_refusal(&error))
+        };
+        let seed_bytes = self.teller.stage("build_work_seed", "", blocking(seed)).await?;
+        let record = ImageRecord {
+            id: uuid::Uuid::new_v4().to_string(),
+            name: self.name.clone(),
+            created_at: now(),
+            rootfs_size: self.size,
+            kernel_release: booting.kernel_release,
+            has_initrd: booting.has_initrd,
+            work_seed_mib: seed_bytes >> 20,
+            source: self.source,
+        };
+        let (context, staging) = (self.registry.context().clone(), self.staging);
+        let (saved, name) = (record.clone(), self.name);
+        let finish = blocking(move || {
+            context.images.finish(staging, &saved).map_err(|error| match error {
+                crate::store::StoreError::Exists { .. } => taken(&name),
+                error => store_refusal(&error),
+            })
+        });
+        self.teller.stage("finish_image", "making it durable", finish).await?;
+        tracing::info!(image = %record.name, source = record.source, "made");
+        Ok(image_view(&self.registry, record))
+    }
+}

@@ -1,0 +1,118 @@
+//! What follows from a record and the processes there are: pure.
+
+use crate::spawn::ProcessId;
+use crate::store::{Phase, VmRecord};
+
+/// A process that runs for a VM.
+#[derive(Debug, Clone)]
+pub(super) struct VmProcess {
+    pub(super) id: ProcessId,
+    /// Its command line, words separated by NUL.
+    pub(super) command_line: Vec<u8>,
+}
+
+/// The phase of a VM that cannot stay as the record has it.
+pub(super) fn phase(record: &VmRecord, alive: bool) -> Option<Phase> {
+    match &record.phase {
+        Phase::Starting {} => Some(Phase::Failed {
+            reason: "bangerd ended while it was being started: start it again".into(),
+        }),
+        // The guest was asked to shut down and goes on doing so.
+        Phase::Stopping { runtime } if alive => Some(Phase::Running { runtime: runtime.clone() }),
+        // One that has ended is noticed by its task, which sees to what it left.
+        _ => None,
+    }
+}
+
+/// The processes of a VM that its record does not know: started by a daemon that was
+/// killed before it could write them down.
+pub(super) fn strays<'a>(
+    record: &VmRecord,
+    processes: &'a [VmProcess],
+) -> impl Iterator<Item = &'a ProcessId> {
+    let needle = record.id.to_string().into_bytes();
+    // A VM that runs has its processes: those that the record names, and their walls.
+    let runs = record.phase.runtime().is_some();
+    processes
+        .iter()
+        .filter(move |process| {
+            !runs && process.command_line.windows(needle.len()).any(|part| part == needle)
+        })
+        .map(|process| &process.id)
+}
+
+#[cfg(test)]
+mod tests {
+    use banger_proto::{Cpus, Isolation, Mib, VmId};
+
+    use super::*;
+    use crate::net::Backend;
+    use crate::store::{ImageRef, Runtime};
+    use crate::vmm::{Accelerator, Running};
+
+    fn process(pid: u32) -> ProcessId {
+        ProcessId { pid, start_ticks: 1, boot_id: "b".into() }
+    }
+
+    fn runtime() -> Runtime {
+        Runtime {
+            started_at: 1,
+            machine: Running {
+                vmm: process(10),
+                network_process: None,
+                network: Backend::Slirp,
+                ssh_port: Some(1),
+                accelerator: Accelerator::Tcg,
+                walls: Vec::new(),
+                notices: Vec::new(),
+            },
+        }
+    }
+
+    fn record(phase: Phase) -> VmRecord {
+        VmRecord {
+            id: VmId::random(),
+            name: "web".parse().unwrap(),
+            image: ImageRef { name: "debian".parse().unwrap(), id: "1".into() },
+            isolation: Isolation::Rootless,
+            cpus: Cpus::new(2).unwrap(),
+            memory: Mib::new(1024).unwrap(),
+            disk: Mib::new(8192).unwrap(),
+            created_at: 0,
+            ephemeral: false,
+            holder: None,
+            booted: false,
+            phase,
+        }
+    }
+
+    #[test]
+    fn only_what_cannot_stay_is_changed() {
+        let after = |phase_before: Phase, alive| {
+            phase(&record(phase_before), alive).map(|phase| phase.state().to_string())
+        };
+        let stopped = Phase::Stopped { reason: String::new() };
+        assert_eq!(after(Phase::Created {}, false), None);
+        assert_eq!(after(stopped, false), None);
+        assert_eq!(after(Phase::Starting {}, false), Some("failed".into()));
+        assert_eq!(after(Phase::Running { runtime: runtime() }, true), None);
+        assert_eq!(after(Phase::Running { runtime: runtime() }, false), None);
+        assert_eq!(after(Phase::Stopping { runtime: runtime() }, true), Some("running".into()));
+        assert_eq!(after(Phase::Stopping { runtime: runtime() }, false), None);
+    }
+
+    #[test]
+    fn a_stray_names_the_vm_and_is_in_no_record() {
+        let starting = record(Phase::Starting {});
+        let with = |pid, text: String| VmProcess { id: process(pid), command_line: text.into() };
+        let processes = [
+            with(1, format!("qemu\0-drive\0file=/vms/{}/rootfs.ext4", starting.id)),
+            with(2, "qemu\0-drive\0file=/vms/other/rootfs.ext4".into()),
+        ];
+        let pids =
+            |record: &VmRecord| strays(record, &processes).map(|id| id.pid).collect::<Vec<_>>();
+        assert_eq!(pids(&starting), [1]);
+        let running = VmRecord { phase: Phase::Running { runtime: runtime() }, ..starting };
+        assert!(pids(&running).is_empty());
+    }
+}

@@ -1,0 +1,253 @@
+//! Carries the plan of a start out.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use banger_proto::{Code, Mib, Refusal, Stage, Vm};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::plan::{Situation, Step, plan};
+use super::undo::Undo;
+use crate::context::{Context, now};
+use crate::disk::{self, Copied};
+use crate::guest::{self, GuestSpec, Root, wait::WaitError};
+use crate::net::{AddressPlan, Choice, MacAddress};
+use crate::progress::Teller;
+use crate::store::{Runtime, VmFiles, VmRecord};
+use crate::verb::{blocking, disk_refusal, store_refusal};
+use crate::vmm::{self, Accelerator, Host, Running, StartError, VmmSpec};
+
+/// How long a guest may take until it answers.
+fn patience(accelerator: Accelerator) -> Duration {
+    Duration::from_secs(match accelerator {
+        Accelerator::Kvm => 90,
+        Accelerator::Tcg => 300,
+    })
+}
+
+/// A start under way.
+struct Start {
+    context: Arc<Context>,
+    record: VmRecord,
+    files: VmFiles,
+    teller: Teller<Vm>,
+    interrupted: watch::Receiver<bool>,
+    undo: Undo,
+    /// UUID of the root filesystem, once it is known.
+    root: Option<Uuid>,
+    running: Option<Running>,
+}
+
+/// Starts a VM that does not run: returns when its guest answers ssh. A start that fails
+/// at any stage, or is interrupted, undoes what it did.
+pub(crate) async fn start_vm(
+    context: Arc<Context>,
+    record: VmRecord,
+    files: VmFiles,
+    teller: Teller<Vm>,
+    interrupted: watch::Receiver<bool>,
+) -> Result<Runtime, Refusal> {
+    let mut start = Start {
+        context,
+        record,
+        files,
+        teller,
+        interrupted,
+        undo: Undo::default(),
+        root: None,
+        running: None,
+    };
+    match start.run().await {
+        Ok(running) => Ok(Runtime { started_at: now(), machine: running }),
+        Err(mut refusal) => {
+            start.undo.roll_back(&mut refusal).await;
+            Err(refusal)
+        }
+    }
+}
+
+impl Start {
+    async fn run(&mut self) -> Result<Running, Refusal> {
+        let teller = self.teller.clone();
+        let host = if self.context.host_is_known() {
+            self.context.host().await?
+        } else {
+            teller.stage("probe_host", "what this host runs VMs with", self.context.host()).await?
+        };
+        let steps = teller.stage("check_image", "", self.decide()).await?;
+        for step in steps {
+            if *self.interrupted.borrow() {
+                return Err(self.broken_off());
+            }
+            self.step(step, &host).await?;
+        }
+        self.running
+            .take()
+            .ok_or_else(|| Refusal::new(Code::Internal, "the plan of the start started nothing"))
+    }
+
+    fn broken_off(&self) -> Refusal {
+        Refusal::new(Code::Aborted, format!("the start of {} was broken off", self.record.name))
+    }
+
+    fn decide(&self) -> impl Future<Output = Result<Vec<Step>, Refusal>> + use<> {
+        let (context, record, files) =
+            (self.context.clone(), self.record.clone(), self.files.clone());
+        blocking(move || {
+            let name = &record.image.name;
+            let image_files = context.images.files(name);
+            let situation = Situation {
+                image: context.images.get(name).map_err(|error| store_refusal(&error))?,
+                has_rootfs: files.rootfs().exists(),
+                has_work_disk: files.work_disk().exists(),
+                has_work_seed: image_files.work_seed().exists(),
+                image_files,
+                files,
+            };
+            plan(&record, &situation)
+        })
+    }
+
+    async fn step(&mut self, step: Step, host: &Host) -> Result<(), Refusal> {
+        let teller = self.teller.clone();
+        match step {
+            Step::CopyRootfs { from, to } => {
+                let copied = teller.stage(Stage::ROOTFS_OVERLAY, "", copy(from, to)).await?;
+                tracing::debug!(?copied, "root filesystem");
+                Ok(())
+            }
+            Step::PatchRootfs { rootfs, work_disk, first_boot } => {
+                let patch = self.patch(rootfs, work_disk, first_boot);
+                self.root = Some(teller.stage("patch_rootfs", "", patch).await?);
+                Ok(())
+            }
+            Step::BuildWorkDisk { at, size, seed } => {
+                let detail = match seed {
+                    Some(_) => "applying work seed",
+                    None => {
+                        teller.notice(format!(
+                            "the image {} has no work seed: /root begins empty",
+                            self.record.image.name
+                        ));
+                        "creating empty work disk"
+                    }
+                };
+                teller.stage(Stage::WORK_DISK, detail, self.work_disk(at, size, seed)).await
+            }
+            Step::StartVmm { kernel, initrd, rootfs, work_disk } => {
+                let root = match (&initrd, self.root) {
+                    (Some(_), Some(uuid)) => Root::Uuid(uuid),
+                    _ => Root::FirstDisk,
+                };
+                let spec = VmmSpec {
+                    id: self.record.uuid(),
+                    directory: self.files.directory().to_owned(),
+                    append: guest::kernel_command_line(root, host.accelerator),
+                    kernel,
+                    initrd,
+                    rootfs,
+                    work_disk,
+                    cpus: self.record.cpus.get().into(),
+                    memory_mib: self.record.memory.get(),
+                    network: Choice::Automatic,
+                };
+                teller.stage("start_vmm", "", self.start_vmm(&spec, host)).await
+            }
+            Step::WaitForGuest => teller.stage(Stage::BOOT, "", self.wait_for_guest()).await,
+        }
+    }
+
+    /// What is written into the root filesystem depends on the work disk, which may be
+    /// there already or may be about to be made with the UUID of the VM.
+    fn patch(
+        &self,
+        rootfs: PathBuf,
+        work_disk: PathBuf,
+        first_boot: bool,
+    ) -> impl Future<Output = Result<Uuid, Refusal>> + use<> {
+        let (record, files) = (self.record.clone(), self.files.clone());
+        blocking(move || {
+            let disk = disk::filesystem_uuid(&work_disk).map_err(|error| disk_refusal(&error))?;
+            let spec = GuestSpec {
+                name: record.name.to_string(),
+                network: Some((MacAddress::of(record.uuid()), AddressPlan::USER_MODE)),
+                work_disk: disk.unwrap_or(record.uuid()),
+                host_keys: files.host_keys().map_err(|error| store_refusal(&error))?,
+                first_boot,
+            };
+            disk::patch_rootfs(&rootfs, &spec).map_err(|error| disk_refusal(&error))
+        })
+    }
+
+    fn work_disk(
+        &self,
+        at: PathBuf,
+        size: Mib,
+        seed: Option<PathBuf>,
+    ) -> impl Future<Output = Result<(), Refusal>> + use<> {
+        let (uuid, files) = (self.record.uuid(), self.files.clone());
+        blocking(move || {
+            let key = files.authorized_key().map_err(|error| store_refusal(&error))?;
+            disk::build_work_disk(&at, size, uuid, seed.as_deref(), &guest::work_disk_files(&key))
+                .map_err(|error| disk_refusal(&error))
+        })
+    }
+
+    async fn start_vmm(&mut self, spec: &VmmSpec, host: &Host) -> Result<(), Refusal> {
+        let running = vmm::start(host, spec).await.map_err(|error| vmm_refusal(&error))?;
+        let (machine, files) = (running.clone(), self.files.run());
+        self.undo.push("stop the VMM", async move {
+            let stopped = vmm::stop(&machine, &files, Duration::ZERO).await;
+            stopped.map(drop).map_err(|error| Refusal::from_error(Code::Internal, &error))
+        });
+        for notice in &running.notices {
+            self.teller.notice(notice);
+        }
+        self.running = Some(running);
+        Ok(())
+    }
+
+    async fn wait_for_guest(&mut self) -> Result<(), Refusal> {
+        let Some(running) = &self.running else { return Ok(()) };
+        // Nobody can reach a guest without a network: that its VMM runs is all there is.
+        let Some(port) = running.ssh_port else { return Ok(()) };
+        let files = self.files.run();
+        let mut interrupted = self.interrupted.clone();
+        tokio::select! {
+            answered = guest::wait::for_ssh(port, &running.vmm, &files, patience(running.accelerator)) => {
+                answered.map_err(|error| guest_refusal(&error, &self.record))
+            }
+            Ok(_) = interrupted.wait_for(|&now| now) => Err(self.broken_off()),
+        }
+    }
+}
+
+async fn copy(from: PathBuf, to: PathBuf) -> Result<Copied, Refusal> {
+    blocking(move || {
+        disk::copy_preferring_clone(Path::new(&from), &to)
+            .map_err(|error| disk_refusal(&error.into()))
+    })
+    .await
+}
+
+fn vmm_refusal(error: &StartError) -> Refusal {
+    let code = match error {
+        StartError::Missing(_) | StartError::Network(_) => Code::FailedPrecondition,
+        StartError::PortTaken => Code::Unavailable,
+        _ => Code::Internal,
+    };
+    Refusal::from_error(code, error)
+}
+
+fn guest_refusal(error: &WaitError, record: &VmRecord) -> Refusal {
+    let code = match error {
+        WaitError::TimedOut { .. } => Code::DeadlineExceeded,
+        _ => Code::Internal,
+    };
+    let mut refusal = Refusal::from_error(code, error)
+        .hint(format!("see all it said: banger vm logs {}", record.name));
+    error.console().clone_into(&mut refusal.console_tail);
+    refusal
+}

@@ -1,0 +1,7 @@
+//! `vm start`: a plan, carried out stage by stage, undone when a stage fails.
+
+mod execute;
+mod plan;
+mod undo;
+
+pub(crate) use execute::start_vm;

@@ -1,0 +1,157 @@
+//! What a start has to do, decided before anything is done.
+
+use std::path::PathBuf;
+
+use banger_proto::{Code, Mib, Refusal};
+
+use crate::store::{ImageFiles, ImageRecord, VmFiles, VmRecord};
+
+/// What was found before the start.
+#[derive(Debug, Clone)]
+pub(super) struct Situation {
+    /// The image, when there is one of that name.
+    pub image: Option<ImageRecord>,
+    /// The image's files.
+    pub image_files: ImageFiles,
+    /// The VM's files.
+    pub files: VmFiles,
+    /// The VM has its own copy of the root filesystem already.
+    pub has_rootfs: bool,
+    /// The VM has a work disk already.
+    pub has_work_disk: bool,
+    /// The image has a work seed.
+    pub has_work_seed: bool,
+}
+
+/// One stage of a start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Makes the private copy of the root filesystem.
+    CopyRootfs { from: PathBuf, to: PathBuf },
+    /// Writes the guest's files into the root filesystem.
+    PatchRootfs { rootfs: PathBuf, work_disk: PathBuf, first_boot: bool },
+    /// Builds the work disk.
+    BuildWorkDisk { at: PathBuf, size: Mib, seed: Option<PathBuf> },
+    /// Runs the VMM.
+    StartVmm { kernel: PathBuf, initrd: Option<PathBuf>, rootfs: PathBuf, work_disk: PathBuf },
+    /// Waits until the guest answers ssh.
+    WaitForGuest,
+}
+
+/// The steps of a start, in their order.
+pub(super) fn plan(record: &VmRecord, situation: &Situation) -> Result<Vec<Step>, Refusal> {
+    let name = &record.image.name;
+    let image = situation.image.as_ref().ok_or_else(|| {
+        Refusal::new(Code::FailedPrecondition, format!("the image {name} does not exist any more"))
+            .hint(format!("make it again, or remove the VM: banger vm rm {}", record.name))
+    })?;
+    // Its disks come from that very image, and so must the kernel that boots them.
+    if image.id != record.image.id {
+        return Err(Refusal::new(
+            Code::FailedPrecondition,
+            format!("the image {name} is another one than {} was made from", record.name),
+        )
+        .hint(format!("remove the VM and make it anew: banger vm rm {}", record.name)));
+    }
+    let (files, image_files) = (&situation.files, &situation.image_files);
+    let mut steps = Vec::new();
+    if !situation.has_rootfs {
+        steps.push(Step::CopyRootfs { from: image_files.rootfs(), to: files.rootfs() });
+    }
+    steps.push(Step::PatchRootfs {
+        rootfs: files.rootfs(),
+        work_disk: files.work_disk(),
+        first_boot: !record.booted || !situation.has_rootfs,
+    });
+    // A work disk that exists is the user's data.
+    if !situation.has_work_disk {
+        steps.push(Step::BuildWorkDisk {
+            at: files.work_disk(),
+            size: record.disk,
+            seed: situation.has_work_seed.then(|| image_files.work_seed()),
+        });
+    }
+    steps.push(Step::StartVmm {
+        kernel: image_files.kernel(),
+        initrd: image.has_initrd.then(|| image_files.initrd()),
+        rootfs: files.rootfs(),
+        work_disk: files.work_disk(),
+    });
+    steps.push(Step::WaitForGuest);
+    Ok(steps)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use banger_proto::{Cpus, Isolation, VmId};
+
+    use super::*;
+    use crate::store::{ImageRef, Phase};
+
+    fn record() -> VmRecord {
+        VmRecord {
+            id: VmId::random(),
+            name: "web".parse().unwrap(),
+            image: ImageRef { name: "debian".parse().unwrap(), id: "1".into() },
+            isolation: Isolation::Rootless,
+            cpus: Cpus::new(2).unwrap(),
+            memory: Mib::new(1024).unwrap(),
+            disk: Mib::new(8192).unwrap(),
+            created_at: 0,
+            ephemeral: false,
+            holder: None,
+            booted: false,
+            phase: Phase::Created {},
+        }
+    }
+
+    fn situation() -> Situation {
+        Situation {
+            image: Some(ImageRecord {
+                id: "1".into(),
+                name: "debian".parse().unwrap(),
+                created_at: 0,
+                rootfs_size: Mib::new(8192).unwrap(),
+                kernel_release: "6.1".into(),
+                has_initrd: true,
+                work_seed_mib: 512,
+                source: "test".into(),
+            }),
+            image_files: ImageFiles::in_directory(Path::new("/image")),
+            files: VmFiles::in_directory(Path::new("/vm")),
+            has_rootfs: false,
+            has_work_disk: false,
+            has_work_seed: true,
+        }
+    }
+
+    #[test]
+    fn a_first_start() {
+        insta::assert_debug_snapshot!(plan(&record(), &situation()).unwrap());
+    }
+
+    #[test]
+    fn a_later_start_keeps_both_disks() {
+        let record = VmRecord { booted: true, ..record() };
+        let situation = Situation { has_rootfs: true, has_work_disk: true, ..situation() };
+        insta::assert_debug_snapshot!(plan(&record, &situation).unwrap());
+    }
+
+    #[test]
+    fn without_a_seed_and_an_initrd() {
+        let mut situation = Situation { has_work_seed: false, ..situation() };
+        situation.image.as_mut().unwrap().has_initrd = false;
+        insta::assert_debug_snapshot!(plan(&record(), &situation).unwrap());
+    }
+
+    #[test]
+    fn another_image_of_the_same_name_is_refused() {
+        let mut other = situation();
+        other.image.as_mut().unwrap().id = "2".into();
+        assert_eq!(plan(&record(), &other).unwrap_err().code, Code::FailedPrecondition);
+        let none = Situation { image: None, ..situation() };
+        assert_eq!(plan(&record(), &none).unwrap_err().code, Code::FailedPrecondition);
+    }
+}

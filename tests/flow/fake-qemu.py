@@ -1,0 +1,66 @@
+#!/usr/bin/python3
+"""Stands in for QEMU: control socket, an sshd that greets, a console; no guest."""
+import json, os, re, signal, socket, sys, threading, time
+
+# What it does beyond the ordinary stands in the file "mode" beside it.
+mode = open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "mode")).read().split()
+line = " ".join(sys.argv)
+if "isa-debug-exit" in line:
+    sys.exit(1)  # the probe for KVM: it does not work here
+if "ends-at-once" in mode:
+    print("qemu: the fake was told to end", file=sys.stderr)
+    sys.exit(1)
+
+console = open(re.search(r"id=console,append=on,path=(\S+)", line).group(1), "a")
+rootfs = re.search(r"node-name=root,\S*file\.filename=(\S+)", line).group(1)
+say = lambda text: (console.write(text + "\n"), console.flush())
+say("fake guest boots from " + rootfs)
+stopping = threading.Event()
+
+def end(words):
+    say(words)
+    os._exit(0)
+
+def ssh(port):
+    if "no-ssh" in mode:
+        return
+    time.sleep(0.3 if "slow" in mode else 0)
+    listener = socket.create_server(("127.0.0.1", port), backlog=16)
+    while True:
+        peer, _ = listener.accept()
+        peer.sendall(b"SSH-2.0-fake\r\n")
+        time.sleep(0.05)
+        peer.close()
+
+def control():
+    listener = socket.socket(fileno=int(re.search(r"id=control,fd=(\d+)", line).group(1)))
+    listener.setblocking(True)
+    while True:
+        peer, _ = listener.accept()
+        stream = peer.makefile("rw")
+        tell = lambda value: (stream.write(json.dumps(value) + "\n"), stream.flush())
+        try:
+            tell({"QMP": {"version": {}, "capabilities": []}})
+            for text in stream:
+                command = json.loads(text)["execute"]
+                tell({"return": {"status": "running"} if command == "query-status" else {}})
+                if command == "quit":
+                    end("quit")
+                if command in ("system_powerdown", "send-key") and "deaf" not in mode:
+                    tell({"event": "POWERDOWN", "timestamp": {}})
+                    time.sleep(0.5 if "slow" in mode else 0)
+                    end("reboot: Power down")
+        except (OSError, ValueError):
+            pass
+
+forward = re.search(r"hostfwd=tcp:127\.0\.0\.1:(\d+)-:22", line)
+if forward:
+    threading.Thread(target=ssh, args=(int(forward.group(1)),), daemon=True).start()
+threading.Thread(target=control, daemon=True).start()
+if "panics" in mode:
+    time.sleep(0.2)
+    end("Kernel panic - not syncing: told to")
+if "powers-off" in mode:
+    time.sleep(1.0)
+    end("reboot: Power down")
+signal.pause()

@@ -1,0 +1,168 @@
+//! A VM's life, from create to rm.
+
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use banger_ext4::{FileDisk, Filesystem, ImagePath};
+use banger_tests::fsck;
+
+use crate::place::Place;
+
+fn read(disk: PathBuf, path: &str) -> String {
+    let file = std::fs::File::open(disk).unwrap();
+    let filesystem = Filesystem::open(std::sync::Arc::new(FileDisk::new(file).unwrap())).unwrap();
+    let bytes = filesystem.read_file(&ImagePath::new(path).unwrap(), 1 << 20).unwrap();
+    String::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn from_create_to_rm() {
+    let Some(place) = Place::with_image() else { return };
+    place.owner.ok(["vm", "create", "--name", "web", "--disk", "512M"]);
+    assert_eq!(place.state("web"), "created");
+    let folder = PathBuf::from(place.vm("web")["directory"].as_str().unwrap());
+    for entry in std::fs::read_dir(&folder).unwrap().flatten() {
+        let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{}", entry.path().display());
+    }
+
+    place.owner.ok(["vm", "start", "web"]);
+    let vm = place.vm("web");
+    assert_eq!(vm["state"], "running");
+    assert_eq!(vm["running"]["accelerator"], "tcg");
+    assert_eq!(vm["running"]["network"], "slirp");
+    assert_eq!(vm["running"]["vmm_pid"], place.vmms()[0]);
+    let port = vm["running"]["ssh_port"].as_u64().unwrap();
+    assert!(std::net::TcpStream::connect(("127.0.0.1", u16::try_from(port).unwrap())).is_ok());
+    let said = place.fails(&["vm", "start", "web"]);
+    assert!(said.contains("runs already"), "{said}");
+    let said = place.fails(&["vm", "rm", "web"]);
+    assert!(said.contains("--force"), "{said}");
+
+    let (rootfs, work) = (folder.join("rootfs.ext4"), folder.join("work.ext4"));
+    place.owner.ok(["vm", "stop", "web"]);
+    assert_eq!(place.state("web"), "stopped");
+    assert!(place.vmms().is_empty());
+    for disk in [&rootfs, &work] {
+        fsck::assert_clean(disk);
+    }
+    assert_eq!(read(rootfs.clone(), "/etc/hostname"), "web\n");
+    let fstab = read(rootfs.clone(), "/etc/fstab");
+    let id = vm["id"].as_str().unwrap();
+    assert!(fstab.starts_with("# the image's own\n") && !fstab.contains("/home"), "{fstab}");
+    assert!(fstab.contains(&format!("UUID={id} /root")), "{fstab}");
+    assert_eq!(read(work.clone(), "/.profile"), "# of root\n");
+    let public = std::fs::read_to_string(folder.join("id_ed25519.pub")).unwrap();
+    assert_eq!(read(work.clone(), "/.ssh/authorized_keys"), public);
+
+    // Disks are the user's data: the same files, started again.
+    let inodes = [&rootfs, &work].map(|disk| disk.metadata().unwrap().ino());
+    place.owner.ok(["vm", "start", "web"]);
+    assert_eq!([&rootfs, &work].map(|disk| disk.metadata().unwrap().ino()), inodes);
+    assert!(place.owner.ok(["vm", "logs", "web"]).contains("fake guest boots"));
+    place.owner.ok(["vm", "rm", "--force", "web"]);
+    assert!(!folder.exists());
+    assert!(place.vmms().is_empty());
+    assert_eq!(place.owner.ok(["vm", "ls", "-q"]), "");
+    assert!(place.leftovers().is_empty());
+}
+
+#[test]
+fn a_name_is_one_vms_and_is_made_up_when_none_is_given() {
+    let Some(place) = Place::with_image() else { return };
+    place.owner.ok(["vm", "create", "--name", "web"]);
+    let said = place.fails(&["vm", "create", "--name", "web"]);
+    assert!(said.contains("already"), "{said}");
+    place.owner.ok(["vm", "create"]);
+    let names = place.owner.ok(["vm", "ls", "-q"]);
+    assert_eq!(names.lines().count(), 2, "{names}");
+}
+
+#[test]
+fn of_two_starts_at_once_one_wins_and_the_other_is_told() {
+    let Some(place) = Place::with_image() else { return };
+    place.mode("slow");
+    place.owner.ok(["vm", "create", "--name", "web"]);
+    let children: Vec<_> = (0..6)
+        .map(|_| {
+            let mut command = place.owner.banger(["vm", "start", "web"]);
+            command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    let outputs: Vec<_> =
+        children.into_iter().map(|child| child.wait_with_output().unwrap()).collect();
+    let won = outputs.iter().filter(|output| output.status.success()).count();
+    assert_eq!(won, 1);
+    for output in outputs.iter().filter(|output| !output.status.success()) {
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("already") && said.contains("try:"), "{said}");
+    }
+    assert_eq!(place.vmms().len(), 1);
+}
+
+#[test]
+fn a_start_that_fails_says_at_which_stage_and_leaves_nothing_running() {
+    let Some(place) = Place::with_image() else { return };
+    place.owner.ok(["vm", "create", "--name", "web"]);
+    place.mode("ends-at-once");
+    let said = place.fails(&["vm", "start", "web"]);
+    assert!(said.contains("start_vmm") && said.contains("told to end"), "{said}");
+    place.mode("panics no-ssh");
+    let said = place.fails(&["vm", "start", "web"]);
+    assert!(said.contains("panicked") && said.contains("fake guest boots"), "{said}");
+    assert_eq!(place.state("web"), "failed");
+    let reason = place.vm("web")["state_reason"].as_str().unwrap().to_owned();
+    assert!(reason.contains("boot_guest"), "{reason}");
+    assert!(place.vmms().is_empty());
+    place.mode("");
+    place.owner.ok(["vm", "start", "web"]);
+    assert_eq!(place.state("web"), "running");
+}
+
+#[test]
+fn a_start_is_broken_off_by_a_stop() {
+    let Some(place) = Place::with_image() else { return };
+    place.owner.ok(["vm", "create", "--name", "web"]);
+    place.mode("no-ssh");
+    let mut start = place.owner.banger(["vm", "start", "web"]);
+    let start = start.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    while place.vmms().is_empty() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    place.owner.ok(["vm", "stop", "web"]);
+    let output = start.wait_with_output().unwrap();
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("broken off"), "{said}");
+    assert!(place.vmms().is_empty());
+}
+
+#[test]
+fn a_guest_that_does_not_shut_down_is_killed_at_the_deadline() {
+    let Some(place) = Place::with_image() else { return };
+    place.mode("deaf");
+    place.owner.ok(["vm", "create", "--name", "web"]);
+    place.owner.ok(["vm", "start", "web"]);
+    let begun = std::time::Instant::now();
+    place.owner.ok(["vm", "stop", "--timeout", "1", "web"]);
+    assert!((1..8).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+    let vm = place.vm("web");
+    assert_eq!(vm["state"], "stopped");
+    assert!(vm["state_reason"].as_str().unwrap().contains("killed"), "{vm}");
+}
+
+#[test]
+fn an_end_that_nobody_asked_for_is_noticed() {
+    let Some(place) = Place::with_image() else { return };
+    place.owner.ok(["vm", "create", "--name", "web"]);
+    place.owner.ok(["vm", "start", "web"]);
+    place.kill(place.vmms()[0]);
+    place.wait_for("web", "failed");
+    assert!(place.vm("web")["running"].is_null());
+    place.mode("powers-off");
+    place.owner.ok(["vm", "start", "web"]);
+    place.wait_for("web", "stopped");
+    let reason = place.vm("web")["state_reason"].as_str().unwrap().to_owned();
+    assert!(reason.contains("shut itself down"), "{reason}");
+}

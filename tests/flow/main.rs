@@ -1,0 +1,7 @@
+//! The real programs as an ordinary user with a fake VMM: no privileges, no guest, seconds.
+
+mod crash;
+mod images;
+mod instance;
+mod life;
+mod place;
