@@ -20,6 +20,8 @@ pub enum Root {
 /// - `console=ttyS0`: what the guest says becomes its log;
 /// - `quiet`: a serial line is slow, and systemd speaks up only when something fails;
 /// - `panic=-1`: a panic restarts at once, which ends the VMM, and is noticed;
+/// - `systemd.getty_auto=no 8250.nr_uarts=1`: the console is a log, nobody logs in
+///   there, and there is one of it;
 /// - `net.ifnames=0`: the card is not renamed while it is being configured;
 /// - `fsck.mode=skip`: a journal is replayed by the kernel, there is nothing else to do;
 /// - `random.trust_cpu=on`: no waiting for entropy; the host feeds virtio-rng too;
@@ -33,8 +35,8 @@ pub fn kernel_command_line(root: Root, accelerator: Accelerator) -> String {
         Root::FirstDisk => "/dev/vda".to_owned(),
     };
     let mut line = format!(
-        "root={root} rw rootfstype=ext4 console=ttyS0 quiet panic=-1 net.ifnames=0 \
-         fsck.mode=skip random.trust_cpu=on"
+        "root={root} rw rootfstype=ext4 console=ttyS0 quiet panic=-1 \
+         systemd.getty_auto=no 8250.nr_uarts=1 net.ifnames=0 fsck.mode=skip random.trust_cpu=on"
     );
     if accelerator == Accelerator::Tcg {
         line.push_str(" mitigations=off no_timer_check");

@@ -6,6 +6,7 @@ use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use command_fds::{CommandFdExt, FdMapping};
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -60,12 +61,26 @@ pub struct Started {
 }
 
 impl Started {
+    /// Asks the program and everything in its process group to end, and kills what
+    /// is left when it has not ended within `patience`.
+    pub async fn end_group(&mut self, patience: Duration) {
+        self.signal_group(Signal::TERM);
+        if tokio::time::timeout(patience, self.process.ended()).await.is_err() {
+            self.kill_group();
+        }
+        let _reaped = self.child.wait().await;
+    }
+
     /// Kills the program and everything in its process group.
     pub fn kill_group(&self) {
+        self.signal_group(Signal::KILL);
+    }
+
+    fn signal_group(&self, signal: Signal) {
         if let Ok(group) = i32::try_from(self.process.id().pid) {
             // The child has not been waited for while `self` lives, so that its
             // number is still its own; without a group left there is nothing to do.
-            let _gone = Pid::from_raw(group).map(|g| kill_process_group(g, Signal::KILL));
+            let _gone = Pid::from_raw(group).map(|g| kill_process_group(g, signal));
         }
     }
 }
@@ -262,6 +277,27 @@ mod tests {
         // The pipe ends when the last process that holds it has ended.
         let mut rest = Vec::new();
         tokio::io::AsyncReadExt::read_to_end(&mut stdout, &mut rest).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_group_is_asked_before_it_is_killed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (ready, cleaned) = (folder.path().join("ready"), folder.path().join("cleaned"));
+        let script = format!(
+            "trap 'touch {}; exit' TERM; touch {}; while :; do sleep 0.05; done",
+            cleaned.display(),
+            ready.display()
+        );
+        let mut polite = shell(&script).start().unwrap();
+        while !ready.exists() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        polite.end_group(Duration::from_secs(10)).await;
+        assert!(cleaned.exists() && polite.process.has_ended());
+
+        let mut deaf = shell("trap '' TERM; while :; do sleep 60; done").start().unwrap();
+        deaf.end_group(Duration::from_millis(200)).await;
+        assert!(deaf.process.has_ended());
     }
 
     #[tokio::test]
