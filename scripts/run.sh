@@ -13,7 +13,7 @@ need_packages build run
 need_owner
 need_subids
 need_namespaces
-if [ -d target/release ]; then need_space target 500 "the build"; else need_space . 2500 "the build"; fi
+if [ -d target/release ]; then need_space target 300 "the build"; else need_space . 1500 "the build"; fi
 
 say "building (release)"
 cargo build --release --locked -p banger -p bangerd ||
