@@ -1,7 +1,11 @@
-//! The engine beside e2fsprogs, the kernel and other readers.
+//! The engine beside e2fsprogs and another reader; and images that are wrong on purpose.
 
 // `cfg(test)` tells clippy that these may panic and print.
 #[cfg(test)]
 mod layout;
 #[cfg(test)]
+mod mutants;
+#[cfg(test)]
 mod support;
+#[cfg(test)]
+mod view;
