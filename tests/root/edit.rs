@@ -234,7 +234,7 @@ fn directories_grow_to_thousands_of_names_and_shrink() {
                 format!("/d/{:08x}-{}", n.wrapping_mul(0x9e37_79b9), "n".repeat(n as usize % 60));
             batch.write_file(&path(name), FILE, b"").unwrap();
         }
-        batch.commit(Flush::ProcessSafe).unwrap();
+        batch.commit_in_order(Flush::ProcessSafe).unwrap();
         println!("{name}: {count} names in {:?}", started.elapsed());
         fsck::assert_clean(&image);
         let mut batch = Batch::open(disk(&image)).unwrap();
@@ -243,7 +243,7 @@ fn directories_grow_to_thousands_of_names_and_shrink() {
                 format!("/d/{:08x}-{}", n.wrapping_mul(0x9e37_79b9), "n".repeat(n as usize % 60));
             batch.remove(&path(name)).unwrap();
         }
-        batch.commit(Flush::ProcessSafe).unwrap();
+        batch.commit_in_order(Flush::ProcessSafe).unwrap();
         let lines = assert_right(&image);
         assert_eq!(lines.len() as u32, count.div_ceil(3) + 3);
     }
@@ -261,7 +261,7 @@ fn many_subdirectories_are_more_than_can_be_counted() {
         batch.make_directory(&path(format!("/d/{n}")), FOLDER).unwrap();
     }
     batch.remove(&path("/d/7")).unwrap();
-    batch.commit(Flush::ProcessSafe).unwrap();
+    batch.commit_in_order(Flush::ProcessSafe).unwrap();
     fsck::assert_clean(&image);
     let lines = kernel::tree(&image);
     let d = lines.iter().find(|line| line.starts_with("/d dir")).unwrap();
@@ -280,23 +280,23 @@ fn a_fragmented_disk_gives_deep_trees_of_extents() {
     for n in 0..30_000 {
         batch.write_file(&path(format!("/{n}")), FILE, b"one block").unwrap();
     }
-    batch.commit(Flush::ProcessSafe).unwrap();
+    batch.commit_in_order(Flush::ProcessSafe).unwrap();
     let mut batch = Batch::open(disk(&image)).unwrap();
     let rest = 17 << 20;
     batch.write_file(&path("/filler"), FILE, &vec![b'f'; rest]).unwrap();
     for n in (0..30_000).step_by(2) {
         batch.remove(&path(format!("/{n}"))).unwrap();
     }
-    batch.commit(Flush::ProcessSafe).unwrap();
+    batch.commit_in_order(Flush::ProcessSafe).unwrap();
     let mut batch = Batch::open(disk(&image)).unwrap();
     // More than fits the nodes of one level: 84 * 84 extents of one block.
     let content: Vec<u8> = (0..14_000_000_u32).map(|n| (n % 251) as u8 + 1).collect();
     batch.write_file(&path("/fragments"), FILE, &content).unwrap();
     assert_eq!(batch.read_file(&path("/fragments"), u64::MAX).unwrap(), content);
-    batch.commit(Flush::ProcessSafe).unwrap();
+    batch.commit_in_order(Flush::ProcessSafe).unwrap();
     assert_right(&image);
     let mut batch = Batch::open(disk(&image)).unwrap();
     batch.remove(&path("/fragments")).unwrap();
-    batch.commit(Flush::ProcessSafe).unwrap();
+    batch.commit_in_order(Flush::ProcessSafe).unwrap();
     fsck::assert_clean(&image);
 }

@@ -1,9 +1,12 @@
 //! Suites that ask the kernel and e2fsprogs; they need root or sudo, and are
 //! skipped without.
 
+mod crash;
+mod dirty;
 mod edit;
 mod format;
 mod ingest;
 mod journal;
 mod oracle;
+mod random;
 mod reader;

@@ -6,6 +6,7 @@ use super::location::JournalLocation;
 use super::log::Log;
 use crate::layout::features::Incompat;
 use crate::layout::superblock::{STATE_ERROR, SUPERBLOCK_OFFSET, Superblock};
+use crate::layout::superblock_update::encode_over;
 use crate::read::read_superblock;
 use crate::{Disk, Error, Filesystem, Result, le};
 
@@ -55,8 +56,10 @@ pub fn replay(disk: &Arc<dyn Disk>) -> Result<Replayed> {
         let log = Log::read(disk, &location, sb.blocks_count())?;
         refuse_fast_commits(disk, &location, log.end)?;
         for (block, newest) in &log.newest {
-            let data = Log::content(disk, &location, newest)?;
-            disk.write_at(fs.geometry().offset(*block), &data)?;
+            let mut data = Log::content(disk, &location, newest)?;
+            let offset = fs.geometry().offset(*block);
+            keep_superblock_whole(&sb, offset, &mut data);
+            disk.write_at(offset, &data)?;
         }
         disk.flush()?;
         done.transactions = log.transactions;
@@ -70,7 +73,8 @@ pub fn replay(disk: &Arc<dyn Disk>) -> Result<Replayed> {
 
     // The superblock may have come out of the log itself. It is made before
     // the log is emptied: should it be damaged, the log is still there.
-    let mut sb = read_superblock(&**disk)?;
+    let before = read_superblock(&**disk)?;
+    let mut sb = before.clone();
     let (mut blocks, mut inodes) = (0, 0);
     for descriptor in Filesystem::open_as_is(Arc::clone(disk))?.descriptors() {
         blocks += u64::from(descriptor.free_blocks_count());
@@ -84,15 +88,27 @@ pub fn replay(disk: &Arc<dyn Disk>) -> Result<Replayed> {
     if done.aborted {
         sb.set_s_state(sb.s_state() | STATE_ERROR);
         // The error moves to the superblock only once that is safe.
-        disk.write_at(SUPERBLOCK_OFFSET, &with_recover(&sb).encode())?;
+        disk.write_at(SUPERBLOCK_OFFSET, &encode_over(&before, &with_recover(&sb)))?;
         disk.flush()?;
         location.superblock.set_s_errno(0);
     }
     location.write_superblock(disk)?;
     disk.flush()?;
-    disk.write_at(SUPERBLOCK_OFFSET, &sb.encode())?;
+    disk.write_at(SUPERBLOCK_OFFSET, &encode_over(&before, &sb))?;
     disk.flush()?;
     Ok(done)
+}
+
+/// Where a block holds the superblock, a torn write of it must leave a valid one:
+/// without it the log is not found again.
+fn keep_superblock_whole(old: &Superblock, offset: u64, data: &mut [u8]) {
+    let Some(at) = SUPERBLOCK_OFFSET.checked_sub(offset).and_then(|at| usize::try_from(at).ok())
+    else {
+        return;
+    };
+    if let Some(Ok(new)) = data.get(at..).filter(|rest| !rest.is_empty()).map(Superblock::parse) {
+        le::put_bytes(data, at, &encode_over(old, &new));
+    }
 }
 
 fn with_recover(sb: &Superblock) -> Superblock {

@@ -12,5 +12,6 @@ pub mod htree;
 pub mod inode;
 pub mod orphan;
 pub mod superblock;
+pub mod superblock_update;
 pub mod xattr;
 pub mod xattr_hash;

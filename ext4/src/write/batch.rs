@@ -23,6 +23,7 @@ use super::commit::{Committed, Flush};
 use super::sink::{IngestStats, Ownership, TreeSink};
 use super::volume::Volume;
 use crate::ingest::Source;
+use crate::journal::replay;
 use crate::layout::superblock::{SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE, Superblock};
 use crate::{Disk, Error, Filesystem, FormatOptions, ImagePath, Overlay, Result, Stat, format};
 
@@ -41,6 +42,8 @@ pub struct Attributes {
 /// at [`Batch::open`].
 pub struct Batch {
     pub(super) volume: Volume,
+    /// Made by [`Batch::create`]: there was nothing before.
+    fresh: bool,
     /// Why it must not be committed.
     pub(super) spoilt: Option<String>,
 }
@@ -81,17 +84,18 @@ impl Batch {
     /// What [`format`] and [`Batch::open`] meet.
     pub fn create(disk: Arc<dyn Disk>, options: &FormatOptions) -> Result<Self> {
         format(&*disk, options)?;
-        Self::begin(disk, true)
+        Self::begin(disk, true).map(|batch| Self { fresh: true, ..batch })
     }
 
     fn begin(disk: Arc<dyn Disk>, direct: bool) -> Result<Self> {
+        replay(&disk)?;
         let mut bytes = [0; SUPERBLOCK_SIZE];
         disk.read_at(SUPERBLOCK_OFFSET, &mut bytes)?;
         let block_size = Superblock::parse(&bytes)?.block_size();
         let overlay = Arc::new(Overlay::new(disk, block_size));
         let mut volume = Volume::open(overlay, direct)?;
         volume.reap_orphans()?;
-        Ok(Self { volume, spoilt: None })
+        Ok(Self { volume, fresh: false, spoilt: None })
     }
 
     /// Runs an operation; one that fails after it began to change things spoils
@@ -184,12 +188,28 @@ impl Batch {
         result.map(|()| stats)
     }
 
-    /// Brings everything to the device. With a journal that can hold the batch,
-    /// all of it or none of it survives a crash; the result says so.
+    /// Brings everything to the device, as one transaction of the journal where there
+    /// is one: all of it or none of it survives a crash then, and the result says so.
+    /// On a filesystem without a journal the order of writes is the only protection.
+    ///
+    /// # Errors
+    /// [`Error::Unfinished`] when an operation failed half-way, [`Error::TooLarge`]
+    /// when the journal cannot hold the batch (nothing is written then: make smaller
+    /// batches, or see [`Batch::commit_in_order`]), [`Error::Io`].
+    pub fn commit(self, flush: Flush) -> Result<Committed> {
+        self.finish(flush, false)
+    }
+
+    /// Brings everything to the device in a sensible order, but not as one unit: for
+    /// images that nobody depends on yet.
     ///
     /// # Errors
     /// [`Error::Unfinished`] when an operation failed half-way, [`Error::Io`].
-    pub fn commit(mut self, flush: Flush) -> Result<Committed> {
+    pub fn commit_in_order(self, flush: Flush) -> Result<Committed> {
+        self.finish(flush, true)
+    }
+
+    fn finish(mut self, flush: Flush, in_order: bool) -> Result<Committed> {
         if let Some(why) = self.spoilt.take() {
             return Err(Error::Unfinished { why });
         }
@@ -199,8 +219,13 @@ impl Batch {
         volume.sb.set_s_wtime_hi((seconds >> 32) as u8);
         volume.sync()?;
         let changes = volume.changes()?;
-        volume.write_in_order(&changes, flush)?;
         let blocks = (changes.direct.len() + changes.logged.len()) as u64;
+        let unit = !in_order && !self.fresh;
+        if unit && let Some(steps) = volume.plan_transaction(&changes)? {
+            volume.perform(&steps, flush)?;
+            return Ok(Committed { atomic: true, blocks });
+        }
+        volume.perform(&volume.plan_in_order(&changes), flush)?;
         Ok(Committed { atomic: false, blocks })
     }
 }

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use super::transaction::{self, Step, Superblocks};
 use super::volume::Volume;
-use crate::Result;
+use crate::journal::JournalLocation;
 use crate::layout::superblock::SUPERBLOCK_OFFSET;
+use crate::{Filesystem, Result};
 
 /// What must hold when the machine stops in the middle of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -55,19 +57,49 @@ impl Volume {
         Ok(changes)
     }
 
-    /// Writes changes in an order that leaves at least the data whole: content
-    /// first, then metadata, the superblock at last.
-    pub(crate) fn write_in_order(&self, changes: &Changes, flush: Flush) -> Result<()> {
-        let barrier = || if flush == Flush::PowerSafe { self.below.flush() } else { Ok(()) };
-        let write = |(block, bytes): &(u64, Arc<[u8]>)| {
-            self.below.write_at(self.geometry.offset(*block), bytes)
-        };
+    /// The transaction that makes the changes real, where the filesystem has a
+    /// journal to hold it.
+    ///
+    /// # Errors
+    /// What planning it meets: see [`transaction::plan`].
+    pub(crate) fn plan_transaction(&self, changes: &Changes) -> Result<Option<Vec<Step>>> {
+        let filesystem = Filesystem::open_as_is(Arc::clone(&self.below))?;
+        let Some(journal) = JournalLocation::find(&filesystem)? else { return Ok(None) };
+        let old = filesystem.superblock().clone();
+        let superblocks = Superblocks { old, new: self.sb.clone() };
+        transaction::plan(journal, changes, &superblocks, self.now).map(Some)
+    }
+
+    /// Changes in an order that leaves at least the data whole: content first, then
+    /// metadata, the superblock at last.
+    pub(crate) fn plan_in_order(&self, changes: &Changes) -> Vec<Step> {
         let first = SUPERBLOCK_OFFSET / u64::from(self.geometry.block_size);
-        changes.direct.iter().try_for_each(write)?;
-        barrier()?;
-        changes.logged.iter().filter(|(block, _)| *block != first).try_for_each(write)?;
-        barrier()?;
-        changes.logged.iter().filter(|(block, _)| *block == first).try_for_each(write)?;
-        barrier()
+        let write = |(block, bytes): &(u64, Arc<[u8]>)| {
+            Step::Write(self.geometry.offset(*block), bytes.to_vec())
+        };
+        let (superblock, rest): (Vec<_>, Vec<_>) =
+            changes.logged.iter().partition(|(block, _)| *block == first);
+        let mut steps: Vec<Step> = changes.direct.iter().map(write).collect();
+        steps.push(Step::Barrier);
+        steps.extend(rest.into_iter().map(write));
+        steps.push(Step::Barrier);
+        steps.extend(superblock.into_iter().map(write));
+        steps.push(Step::Barrier);
+        steps
+    }
+
+    /// Performs a plan.
+    ///
+    /// # Errors
+    /// [`crate::Error::Io`]; what was not yet done is not done.
+    pub(crate) fn perform(&self, steps: &[Step], flush: Flush) -> Result<()> {
+        for step in steps {
+            match step {
+                Step::Write(offset, bytes) => self.below.write_at(*offset, bytes)?,
+                Step::Barrier if flush == Flush::PowerSafe => self.below.flush()?,
+                Step::Barrier => {}
+            }
+        }
+        Ok(())
     }
 }

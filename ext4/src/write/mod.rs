@@ -18,6 +18,7 @@ mod remove;
 mod run_search;
 mod sink;
 mod split;
+mod transaction;
 mod volume;
 mod xattrs;
 

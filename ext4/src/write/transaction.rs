@@ -1,0 +1,262 @@
+//! A batch as one transaction of the journal: a plan of writes and barriers.
+//!
+//! ```text
+//!   direct blocks, the log, the OLD superblock asking for recovery | barrier
+//!   journal superblock: the log begins here     <- the commit point | barrier
+//!   every logged block to its place                                 | barrier
+//!   journal superblock: the log is empty                            | barrier
+//!   superblock without asking for recovery                          | barrier
+//! ```
+//!
+//! Before the commit point a crash leaves an empty log, behind it a whole one. The
+//! superblock must ask for recovery durably before the log begins: a kernel that is
+//! not asked wipes the journal.
+
+use std::sync::Arc;
+
+use super::commit::Changes;
+use crate::journal::JournalLocation;
+use crate::journal::superblock::{
+    COMMIT_BLOCK, DESCRIPTOR_BLOCK, INCOMPAT_64BIT, INCOMPAT_CSUM_V3, JBD2_MAGIC, SUPERBLOCK_V2,
+};
+use crate::layout::checksum::crc32c;
+use crate::layout::features::Incompat;
+use crate::layout::superblock::{SUPERBLOCK_OFFSET, Superblock};
+use crate::layout::superblock_update::encode_over;
+use crate::{Error, Result, Timestamp, be};
+
+/// Bytes before the first tag of a descriptor.
+const HEADER: usize = 12;
+/// The uuid behind the first tag.
+const UUID: usize = 16;
+/// The data began with the journal's magic, which is zero in the log.
+const FLAG_ESCAPE: u32 = 1;
+/// No uuid follows.
+const FLAG_SAME_UUID: u32 = 2;
+/// The last tag of its descriptor.
+const FLAG_LAST_TAG: u32 = 8;
+/// Writes that follow each other are joined up to this many bytes.
+const LONGEST_WRITE: usize = 1 << 20;
+
+/// A step of a plan.
+pub(crate) enum Step {
+    /// Bytes at an offset of the device.
+    Write(u64, Vec<u8>),
+    /// Everything before is durable before anything behind is begun.
+    Barrier,
+}
+
+/// What stands where before the batch, and what the superblock is to be.
+pub(crate) struct Superblocks {
+    pub(crate) old: Superblock,
+    pub(crate) new: Superblock,
+}
+
+/// A block of the device with its new content.
+type Logged = (u64, Arc<[u8]>);
+
+struct Plan {
+    steps: Vec<Step>,
+}
+
+impl Plan {
+    fn write(&mut self, offset: u64, bytes: &[u8]) {
+        if let Some(Step::Write(start, last)) = self.steps.last_mut()
+            && *start + last.len() as u64 == offset
+            && last.len() + bytes.len() <= LONGEST_WRITE
+        {
+            last.extend_from_slice(bytes);
+            return;
+        }
+        self.steps.push(Step::Write(offset, bytes.to_vec()));
+    }
+
+    fn barrier(&mut self) {
+        self.steps.push(Step::Barrier);
+    }
+}
+
+/// With or without asking for recovery.
+fn asking(superblock: &Superblock, recover: bool) -> Superblock {
+    let mut changed = superblock.clone();
+    let mut features = changed.features();
+    features.incompat = if recover {
+        features.incompat.with(Incompat::RECOVER)
+    } else {
+        features.incompat.without(Incompat::RECOVER)
+    };
+    changed.set_features(features);
+    changed
+}
+
+/// Plans the transaction.
+///
+/// # Errors
+/// [`Error::TooLarge`] when the log cannot hold it, [`Error::Incompatible`] when the
+/// journal was stopped by an error, [`Error::Corrupt`] when it is not empty.
+pub(crate) fn plan(
+    mut journal: JournalLocation,
+    changes: &Changes,
+    superblocks: &Superblocks,
+    now: Timestamp,
+) -> Result<Vec<Step>> {
+    check(&journal)?;
+    if changes.logged.is_empty() {
+        return Ok(Vec::new());
+    }
+    let block_size = journal.block_size();
+    let offset = |block: u64| block * block_size as u64;
+    let over = |new: &Superblock, recover| encode_over(&superblocks.old, &asking(new, recover));
+    // Within block 0 or 1, the superblock as the log has it asks for recovery too.
+    let within = (SUPERBLOCK_OFFSET % block_size as u64) as usize;
+    let mut logged = changes.logged.clone();
+    for (block, bytes) in &mut logged {
+        if *block == SUPERBLOCK_OFFSET / block_size as u64 {
+            let mut whole = bytes.to_vec();
+            crate::le::put_bytes(&mut whole, within, &over(&superblocks.new, true));
+            *bytes = whole.into();
+        }
+    }
+    let last = logged.last().map_or(0, |(block, _)| *block);
+    if last > u64::from(u32::MAX) && journal.superblock.h_blocktype() == SUPERBLOCK_V2 {
+        let features = journal.superblock.s_feature_incompat() | INCOMPAT_64BIT;
+        journal.superblock.set_s_feature_incompat(features);
+    }
+    let mut plan = Plan { steps: Vec::new() };
+    for (block, bytes) in &changes.direct {
+        plan.write(offset(*block), bytes);
+    }
+    let log = log(&journal, &logged, now);
+    let first = u64::from(journal.superblock.s_first());
+    // One more than the log: what follows must not look like its continuation.
+    let room = journal.superblock.log_end().saturating_sub(first);
+    if log.len() as u64 >= room {
+        return Err(Error::TooLarge {
+            what: format!("the batch ({} blocks of metadata in the journal)", log.len()),
+            limit: room.saturating_sub(1),
+        });
+    }
+    for (number, bytes) in (first..).zip(log.iter().chain([&vec![0; block_size]])) {
+        plan.write(offset(journal.block(number)?), bytes);
+    }
+    plan.write(SUPERBLOCK_OFFSET, &over(&superblocks.old, true));
+    plan.barrier();
+    let place = offset(journal.block(0)?);
+    let sequence = journal.superblock.s_sequence();
+    journal.superblock.set_s_start(journal.superblock.s_first());
+    plan.write(place, &journal.superblock.encode());
+    plan.barrier();
+    for (block, bytes) in &logged {
+        plan.write(offset(*block), bytes);
+    }
+    plan.barrier();
+    journal.superblock.set_s_start(0);
+    journal.superblock.set_s_sequence(sequence.wrapping_add(1));
+    plan.write(place, &journal.superblock.encode());
+    plan.barrier();
+    plan.write(SUPERBLOCK_OFFSET, &over(&superblocks.new, false));
+    plan.barrier();
+    Ok(plan.steps)
+}
+
+fn check(journal: &JournalLocation) -> Result<()> {
+    if journal.superblock.s_errno() != 0 {
+        let feature = "a journal that was stopped by an error: run e2fsck".to_owned();
+        return Err(Error::Incompatible { feature });
+    }
+    if journal.superblock.s_start() != 0 {
+        return Err(Error::Corrupt { what: "the journal is not empty".to_owned() });
+    }
+    Ok(())
+}
+
+/// The blocks of the log: descriptors with what they name, and the commit.
+fn log(journal: &JournalLocation, logged: &[Logged], now: Timestamp) -> Vec<Vec<u8>> {
+    let superblock = &journal.superblock;
+    let tag_size = superblock.tag_size();
+    let tail = if superblock.checksummed() { 4 } else { 0 };
+    // The first tag takes a uuid with it.
+    let room = journal.block_size().saturating_sub(HEADER + UUID + tail);
+    let mut blocks = Vec::with_capacity(logged.len() + logged.len() / 100 + 3);
+    for piece in logged.chunks((room / tag_size).max(1)) {
+        let mut descriptor = header(journal, DESCRIPTOR_BLOCK);
+        let mut data = Vec::with_capacity(piece.len());
+        let mut at = HEADER;
+        for (n, (block, bytes)) in piece.iter().enumerate() {
+            let mut bytes = bytes.to_vec();
+            let mut flags = 0;
+            if be::u32_at(&bytes, 0) == Some(JBD2_MAGIC) {
+                be::put_u32(&mut bytes, 0, 0);
+                flags |= FLAG_ESCAPE;
+            }
+            if n > 0 {
+                flags |= FLAG_SAME_UUID;
+            }
+            if n + 1 == piece.len() {
+                flags |= FLAG_LAST_TAG;
+            }
+            put_tag(journal, &mut descriptor, at, *block, flags, &bytes);
+            at += tag_size;
+            if n == 0 {
+                crate::le::put_bytes(&mut descriptor, at, &superblock.s_uuid());
+                at += UUID;
+            }
+            data.push(bytes);
+        }
+        if superblock.checksummed() {
+            let end = descriptor.len() - tail;
+            let sum = crc32c(superblock.checksum_seed(), &descriptor);
+            be::put_u32(&mut descriptor, end, sum);
+        }
+        blocks.push(descriptor);
+        blocks.append(&mut data);
+    }
+    let mut commit = header(journal, COMMIT_BLOCK);
+    crate::le::put_bytes(&mut commit, 0x30, &now.seconds.to_be_bytes());
+    be::put_u32(&mut commit, 0x38, now.nanoseconds);
+    if superblock.checksummed() {
+        let sum = crc32c(superblock.checksum_seed(), &commit);
+        be::put_u32(&mut commit, 0x10, sum);
+    }
+    blocks.push(commit);
+    blocks
+}
+
+/// A block of the journal's own, with the sequence of the next transaction.
+fn header(journal: &JournalLocation, kind: u32) -> Vec<u8> {
+    let mut block = vec![0; journal.block_size()];
+    be::put_u32(&mut block, 0, JBD2_MAGIC);
+    be::put_u32(&mut block, 4, kind);
+    be::put_u32(&mut block, 8, journal.superblock.s_sequence());
+    block
+}
+
+/// Writes the tag of one block, in the form that the journal's features ask for.
+fn put_tag(
+    journal: &JournalLocation,
+    descriptor: &mut [u8],
+    at: usize,
+    block: u64,
+    flags: u32,
+    data: &[u8],
+) {
+    let superblock = &journal.superblock;
+    let sum = if superblock.checksummed() {
+        let sequence = superblock.s_sequence().to_be_bytes();
+        crc32c(crc32c(superblock.checksum_seed(), &sequence), data)
+    } else {
+        0
+    };
+    be::put_u32(descriptor, at, block as u32);
+    if superblock.has(INCOMPAT_CSUM_V3) {
+        be::put_u32(descriptor, at + 4, flags);
+        be::put_u32(descriptor, at + 8, (block >> 32) as u32);
+        be::put_u32(descriptor, at + 12, sum);
+        return;
+    }
+    be::put_u16(descriptor, at + 4, sum as u16);
+    be::put_u16(descriptor, at + 6, flags as u16);
+    if superblock.has(INCOMPAT_64BIT) {
+        be::put_u32(descriptor, at + 8, (block >> 32) as u32);
+    }
+}
