@@ -45,7 +45,6 @@ fn a_killed_machines_disk_is_patched_and_right() {
         ("orphan file", &["-O", "orphan_file"]),
         ("no checksums", &["-O", "^metadata_csum,^64bit"]),
         ("128-byte inodes", &["-I", "128"]),
-        ("fast commits allowed", &["-O", "fast_commit"]),
     ] {
         let image = killed(folder.path(), arguments);
         let dumped = fsck::tool("dumpe2fs").arg("-h").arg(&image).output().unwrap();

@@ -215,6 +215,37 @@ fn files_without_extents_are_freed_in_whole() {
     assert_right(&image);
 }
 
+/// The kernel lets files with the same attributes share one block.
+#[test]
+fn shared_blocks_of_attributes_are_not_taken_from_others() {
+    needs_kernel!();
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("shared.img");
+    fsck::mke2fs(&image, 16 << 20, &[]);
+    kernel::mounted(&image, "rw", |top| {
+        let script = r#"cd "$1"; v=$(printf 'v%.0s' $(seq 500))
+            for n in 1 2 3 4; do echo $n > f$n; setfattr -n user.long -v "$v" f$n; done"#;
+        banger_tests::root::script(script, &[top.as_os_str()]).unwrap();
+    });
+    let blocks = |image: &Path| engine::open(image).superblock().free_blocks_count();
+    let before = blocks(&image);
+    let mut batch = Batch::open(disk(&image)).unwrap();
+    let other = Xattr { name: b"user.other".to_vec(), value: vec![b'o'; 600] };
+    batch.set_xattrs(&path("/f1"), std::slice::from_ref(&other)).unwrap();
+    batch.remove(&path("/f2")).unwrap();
+    batch.write_file(&path("/f3"), FILE, b"replaced").unwrap();
+    batch.commit(Flush::ProcessSafe).unwrap();
+    fsck::assert_clean(&image);
+    // One block of attributes more, one of content (f2) less.
+    assert_eq!(blocks(&image), before);
+    let mut batch = Batch::open(disk(&image)).unwrap();
+    batch.set_xattrs(&path("/f4"), &[]).unwrap();
+    batch.remove(&path("/f1")).unwrap();
+    batch.commit(Flush::ProcessSafe).unwrap();
+    let lines = assert_right(&image);
+    assert!(lines.iter().all(|line| !line.contains("user.")), "{lines:#?}");
+}
+
 #[test]
 fn directories_grow_to_thousands_of_names_and_shrink() {
     needs_kernel!();
@@ -244,8 +275,24 @@ fn directories_grow_to_thousands_of_names_and_shrink() {
             batch.remove(&path(name)).unwrap();
         }
         batch.commit_in_order(Flush::ProcessSafe).unwrap();
+        // The kernel goes on in what we made, and we in what it made of that.
+        kernel::mounted(&image, "rw", |top| {
+            let script = r#"cd "$1/d"; seq -f 'kernel-%05g-nnnnnnnnnnnnnnnnnnnn' 4000 | xargs touch
+                mkdir ../k; cd ../k; seq -f 'kernel-%05g-nnnnnnnnnnnnnnnnnnnn' 4000 | xargs touch"#;
+            banger_tests::root::script(script, &[top.as_os_str()]).unwrap();
+        });
+        fsck::assert_clean(&image);
+        let mut batch = Batch::open(disk(&image)).unwrap();
+        for n in 0..1000 {
+            for top in ["d", "k"] {
+                batch.write_file(&path(format!("/{top}/again-{n}")), FILE, b"").unwrap();
+                let name = format!("/{top}/kernel-{:05}-nnnnnnnnnnnnnnnnnnnn", n * 4 + 1);
+                batch.remove(&path(name)).unwrap();
+            }
+        }
+        batch.commit_in_order(Flush::ProcessSafe).unwrap();
         let lines = assert_right(&image);
-        assert_eq!(lines.len() as u32, count.div_ceil(3) + 3);
+        assert_eq!(lines.len() as u32, count.div_ceil(3) + 4 + 2 * 4000);
     }
 }
 
