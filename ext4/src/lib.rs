@@ -4,6 +4,7 @@
 //! world is a [`Disk`].
 
 pub mod be;
+mod check;
 mod disk;
 mod error;
 mod format;
@@ -16,6 +17,7 @@ mod read;
 mod time;
 mod write;
 
+pub use check::{Findings, check};
 pub use disk::{Disk, FileDisk, MemoryDisk};
 pub use error::{Error, Result};
 pub use format::{FormatOptions, FormatPlan, Inodes, Journal, format, plan};

@@ -192,7 +192,7 @@ impl Geometry {
     #[must_use]
     pub fn base_blocks(&self, group: u32) -> u32 {
         let (used, reserved) = self.group_gdt_blocks(group);
-        u32::from(self.has_super(group)) + used + reserved
+        self.boot_block(group) + u32::from(self.has_super(group)) + used + reserved
     }
 
     /// The block that holds descriptor block `n` (descriptors `n * descs_per_block` on).
@@ -201,10 +201,17 @@ impl Geometry {
         match self.first_meta_bg {
             Some(first) if n >= first => {
                 let group = n.saturating_mul(self.descs_per_block());
-                self.group_first_block(group) + u64::from(self.has_super(group))
+                let before = self.boot_block(group) + u32::from(self.has_super(group));
+                self.group_first_block(group) + u64::from(before)
             }
-            _ => u64::from(self.first_data_block) + 1 + u64::from(n),
+            _ => u64::from(self.first_data_block + self.boot_block(0)) + 1 + u64::from(n),
         }
+    }
+
+    /// With `bigalloc` and blocks of 1,024 bytes groups begin at block 0, but
+    /// the first superblock stays at block 1: block 0 is the boot sector's.
+    fn boot_block(&self, group: u32) -> u32 {
+        u32::from(group == 0 && self.block_size == 1024 && self.first_data_block == 0)
     }
 
     /// Where the copies of descriptor block `n` lie in other groups.

@@ -106,6 +106,7 @@ fn filesystems_of_many_makes_are_understood() {
     exercise(300 * mib, &["-b", "2048", "-I", "512", "-G", "4"]);
     exercise(300 * mib, &["-I", "128"]);
     exercise(600 * mib, &["-O", "bigalloc", "-C", "16384"]);
+    exercise(100 * mib, &["-O", "bigalloc", "-b", "1024", "-C", "65536"]);
     exercise(300 * mib, &["-b", "65536"]);
     exercise(300 * mib, &["-O", "^has_journal,^extent,^flex_bg,^64bit,^metadata_csum"]);
     exercise(300 * mib, &["-O", "none,has_journal,filetype,large_file"]);

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use banger_ext4::{
-    Attributes, Batch, Disk, FileKind, Filesystem, Flush, ImagePath, Limits, MemoryDisk, journal,
+    Attributes, Batch, Disk, FileKind, Filesystem, Flush, ImagePath, Limits, MemoryDisk, check,
+    journal,
 };
 
 use crate::support::{filled, missing};
@@ -103,6 +104,7 @@ fn read_all(bytes: Vec<u8>) {
         let _ = fs.read_file(&path, 1 << 22);
     }
     let _ = journal::JournalLocation::find(&fs);
+    let _ = check(&fs);
 }
 
 /// Changes what there is, and commits.
