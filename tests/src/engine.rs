@@ -17,7 +17,10 @@ pub fn open(image: &Path) -> Filesystem {
 
 /// The whole tree in an image, as our reader sees it.
 pub fn tree(image: &Path) -> Vec<String> {
-    tree_of(&open(image))
+    let fs = open(image);
+    let found = banger_ext4::check(&fs).expect("the image can be checked");
+    assert!(found.is_clean(), "our check of {}: {:#?}", image.display(), found.problems);
+    tree_of(&fs)
 }
 
 /// The whole tree of an open filesystem.
