@@ -31,13 +31,14 @@ mask sys-kernel-debug.mount sys-kernel-tracing.mount sys-kernel-config.mount \
 # Users of packages are made when packages are installed; utmp has no readers here;
 # passwords of disks are asked of nobody; randomness comes from the host.
 mask systemd-sysusers.service systemd-update-utmp.service systemd-update-utmp-runlevel.service \
-	systemd-ask-password-console.path systemd-ask-password-wall.path systemd-random-seed.service
+	systemd-ask-password-console.path systemd-ask-password-wall.path systemd-random-seed.service \
+	systemd-udev-load-credentials.service
 
 # Programs that write units at each boot, for disks, consoles and scripts there are none of.
 mkdir -p etc/systemd/system-generators
 for name in bless-boot cryptsetup debug getty gpt-auto hibernate-resume integritysetup rc-local run \
-	system-update sysv tpm2 veritysetup; do
-	ln -s /dev/null "etc/systemd/system-generators/systemd-$name-generator"
+	ssh system-update sysv tpm2 veritysetup; do
+	ln -sf /dev/null "etc/systemd/system-generators/systemd-$name-generator"
 done
 
 # Devices that need no rule and no module when the machine starts: 64 terminals, each
@@ -54,3 +55,7 @@ cat >$units/ssh.service.d/10-banger.conf <<'UNIT'
 [Service]
 ExecStartPre=
 UNIT
+
+# Newer than /usr: caches are as the packages made them, and need not be made anew at
+# the first boot.
+touch etc/.updated var/.updated
