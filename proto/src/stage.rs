@@ -18,16 +18,20 @@ impl Stage {
     pub const ROOTFS_OVERLAY: &'static str = "prepare_rootfs_overlay";
     /// Makes the work disk.
     pub const WORK_DISK: &'static str = "prepare_work_disk";
+    /// The VMM starts: its program is loaded, and the guest's memory, disks and kernel, until
+    /// it answers.
+    pub const START_VMM: &'static str = "start_vmm";
     /// The VMM has been started and the guest boots, until it answers ssh.
     pub const BOOT: &'static str = "boot_guest";
     /// The guest was asked to shut down and does so.
     pub const SHUTDOWN: &'static str = "shut_down_guest";
 
-    /// Whether the time it takes is banger's own work, and not the filesystem's or the
-    /// guest's.
+    /// Whether the time it takes is banger's own work, and not the filesystem's, the VMM's or
+    /// the guest's.
     #[must_use]
     pub fn is_own_work(&self) -> bool {
-        ![Self::ROOTFS_OVERLAY, Self::BOOT, Self::SHUTDOWN].contains(&self.name.as_str())
+        ![Self::ROOTFS_OVERLAY, Self::START_VMM, Self::BOOT, Self::SHUTDOWN]
+            .contains(&self.name.as_str())
     }
 }
 
@@ -142,7 +146,11 @@ mod tests {
     fn the_guests_time_and_the_filesystems_are_not_ours() {
         let own = |name: &str| Stage { name: name.into(), detail: String::new() }.is_own_work();
         assert!(own(Stage::WORK_DISK) && own("anything"));
-        assert!(![Stage::ROOTFS_OVERLAY, Stage::BOOT, Stage::SHUTDOWN].into_iter().any(own));
+        assert!(
+            ![Stage::ROOTFS_OVERLAY, Stage::START_VMM, Stage::BOOT, Stage::SHUTDOWN]
+                .into_iter()
+                .any(own)
+        );
     }
 
     #[test]

@@ -131,8 +131,21 @@ impl Place {
         self.owner.processes().into_iter().filter(runs).collect()
     }
 
-    /// Names of unfinished things anywhere below the state and data folders.
+    /// Names of unfinished things anywhere below the state and data folders, when they
+    /// stay: what is removed is freed in the background.
     pub fn leftovers(&self) -> Vec<PathBuf> {
+        let begun = Instant::now();
+        loop {
+            let found = self.unfinished();
+            if found.is_empty() || begun.elapsed() > Duration::from_secs(3) {
+                return found;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Names of unfinished things there are now.
+    pub fn unfinished(&self) -> Vec<PathBuf> {
         let mut found = Vec::new();
         let mut open = vec![self.owner.state(), self.owner.images()];
         while let Some(folder) = open.pop() {

@@ -10,6 +10,7 @@ mod boot_files;
 pub mod build;
 mod confine;
 mod finish;
+mod from_packages;
 mod import;
 mod kernel;
 mod make;
@@ -18,5 +19,6 @@ mod take_in;
 pub mod worker;
 mod worker_protocol;
 
+pub use from_packages::build_image;
 pub use import::{Part, import_image};
 pub use take_in::ARGUMENT as WORKER_ARGUMENT;

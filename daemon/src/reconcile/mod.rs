@@ -6,15 +6,17 @@ mod processes;
 use std::sync::Arc;
 
 use crate::spawn::Process;
-use crate::store::VmRecord;
+use crate::store::{VmRecord, sweep};
 use crate::vm::Registry;
 
 /// Sweeps what was left half made, ends processes of VMs that no record knows of, and
 /// begins the task of every VM.
 pub async fn take_over(registry: &Arc<Registry>) {
     let context = registry.context();
-    context.vms.sweep();
-    context.images.sweep();
+    // Found before anybody can begin something new; gigabytes may have to be given back.
+    let mut unfinished = context.vms.unfinished();
+    unfinished.extend(context.images.unfinished());
+    tokio::task::spawn_blocking(move || sweep(&unfinished));
     let (records, broken) = match context.vms.load() {
         Ok(loaded) => loaded,
         Err(error) => {

@@ -1,8 +1,8 @@
-//! The messages of an import, checked.
+//! The messages that make images, checked.
 
 use banger_proto::client::ImportHeader;
 use banger_proto::wire::daemon::{self as wire, import_image_request::Part as WirePart};
-use banger_proto::{Code, Invalid, Mib, Refusal};
+use banger_proto::{Code, ImageName, ImageSource, Invalid, Mib, Refusal};
 use futures_util::Stream;
 use tonic::Streaming;
 
@@ -23,6 +23,18 @@ pub(super) fn header(first: Option<wire::ImportImageRequest>) -> Result<ImportHe
         kernel: header.kernel,
         initrd: header.initrd,
     })
+}
+
+/// What is to be built, from what, and how large.
+pub(super) fn build(
+    request: wire::BuildImageRequest,
+) -> Result<(ImageName, Option<Mib>, ImageSource), Refusal> {
+    let Some(wire::build_image_request::Source::Debian(debian)) = request.source else {
+        return Err(Refusal::new(Code::InvalidArgument, "a build needs something to build from"));
+    };
+    let size = (request.size_mib != 0).then(|| Mib::new(request.size_mib)).transpose()?;
+    let mirror = (!debian.mirror.is_empty()).then_some(debian.mirror);
+    Ok((request.name.parse()?, size, ImageSource::Debian { suite: debian.suite, mirror }))
 }
 
 /// What follows the header.

@@ -134,9 +134,16 @@ impl daemon_server::Daemon for Service {
 
     async fn build_image(
         &self,
-        _: Request<wire::BuildImageRequest>,
+        request: Request<wire::BuildImageRequest>,
     ) -> Answer<Self::BuildImageStream> {
-        Err(Status::unimplemented("not yet"))
+        let (name, size, source) = imports::build(request.into_inner())?;
+        let (teller, events) = Teller::channel();
+        let registry = self.registry.clone();
+        tokio::spawn(async move {
+            let outcome = image::build_image(registry, name, size, source, teller.clone()).await;
+            teller.end(outcome);
+        });
+        Ok(told(events))
     }
 
     async fn list_images(

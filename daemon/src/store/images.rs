@@ -6,7 +6,7 @@ use banger_proto::ImageName;
 use banger_proto::paths::private_directory;
 
 use super::document::DocumentError;
-use super::staging::{self, Staging, StoreError};
+use super::staging::{self, Discarded, Staging, StoreError};
 use super::{ImageRecord, document};
 
 /// The files of one image.
@@ -130,16 +130,17 @@ impl Images {
         Ok(images)
     }
 
-    /// Removes an image with all its files.
+    /// Removes an image with all its files; their space is free when the result has been freed.
     ///
     /// # Errors
-    /// When something of it stays.
-    pub fn remove(&self, name: &ImageName) -> Result<(), StoreError> {
+    /// When it stays.
+    pub fn remove(&self, name: &ImageName) -> Result<Discarded, StoreError> {
         staging::discard(self.files(name).directory())
     }
 
-    /// Removes what was left half made or half removed. Only for the holder of the lock.
-    pub fn sweep(&self) {
-        staging::sweep(&self.parent);
+    /// What was left half made or half removed.
+    #[must_use]
+    pub fn unfinished(&self) -> Vec<PathBuf> {
+        staging::unfinished(&self.parent)
     }
 }

@@ -19,6 +19,6 @@ pub use document::{Document, DocumentError, Members, Migration, read, write};
 pub use image_record::ImageRecord;
 pub use images::{ImageFiles, Images};
 pub use instance::{Instance, InstanceError};
-pub use staging::{Staging, StoreError, allocated_bytes};
+pub use staging::{Discarded, Staging, StoreError, allocated_bytes, sweep};
 pub use vm_record::{ImageRef, Phase, Runtime, VmRecord};
 pub use vms::{VmFiles, Vms};

@@ -80,11 +80,7 @@ impl Staging {
     /// [`StoreError::Exists`] when the name is taken; nothing is left then.
     pub fn finish(mut self, last: &Path) -> Result<(), StoreError> {
         let path = self.path().to_owned();
-        for entry in fs::read_dir(&path).map_err(StoreError::on("list", &path))? {
-            let file = entry.map_err(StoreError::on("list", &path))?.path();
-            sync(&file)?;
-        }
-        sync(&path)?;
+        sync_all(&path)?;
         match renameat_with(CWD, &path, CWD, last, RenameFlags::NOREPLACE) {
             Ok(()) => {}
             Err(rustix::io::Errno::EXIST) => {
@@ -111,32 +107,75 @@ fn sync(path: &Path) -> Result<(), StoreError> {
     File::open(path).and_then(|file| file.sync_all()).map_err(StoreError::on("make durable", path))
 }
 
-/// Removes a folder: it is gone under its name at once, and its content then.
-pub(super) fn discard(path: &Path) -> Result<(), StoreError> {
+/// Makes a folder and the files in it durable, all at once: filesystems write many
+/// files to their journal as fast as one.
+fn sync_all(directory: &Path) -> Result<(), StoreError> {
+    let entries = fs::read_dir(directory).map_err(StoreError::on("list", directory))?;
+    let files = entries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<io::Result<Vec<_>>>()
+        .map_err(StoreError::on("list", directory))?;
+    std::thread::scope(|scope| {
+        let syncing: Vec<_> = files.iter().map(|file| scope.spawn(|| sync(file))).collect();
+        syncing.into_iter().try_for_each(|thread| {
+            thread.join().unwrap_or_else(|_| {
+                let failed = io::Error::other("the thread that does it failed");
+                Err(StoreError::on("make durable", directory)(failed))
+            })
+        })
+    })?;
+    sync(directory)
+}
+
+/// A folder that has lost its name; its content, which may be gigabytes, is still there.
+#[derive(Debug)]
+#[must_use]
+pub struct Discarded {
+    path: PathBuf,
+}
+
+impl Discarded {
+    /// Frees the space. What stays is swept by the next daemon.
+    pub fn free(self) {
+        if let Err(error) = fs::remove_dir_all(&self.path) {
+            tracing::warn!(path = %self.path.display(), %error, "cannot free what was removed");
+        }
+    }
+}
+
+/// Takes a folder's name away, which removes it for everybody, for good.
+pub(super) fn discard(path: &Path) -> Result<Discarded, StoreError> {
     let parent = path.parent().unwrap_or_else(|| Path::new("/"));
     let gone = parent.join(format!("{GONE}{}", Uuid::new_v4()));
     fs::rename(path, &gone).map_err(StoreError::on("remove", path))?;
     sync(parent)?;
-    fs::remove_dir_all(&gone).map_err(StoreError::on("remove", &gone))
+    Ok(Discarded { path: gone })
 }
 
-/// Removes the files and folders that a killed daemon left half made or half removed. A
-/// folder that does not exist holds nothing.
-pub(super) fn sweep(parent: &Path) {
-    let Ok(entries) = fs::read_dir(parent) else { return };
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        if name.starts_with(NEW) || name.starts_with(GONE) {
-            let path = entry.path();
-            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-            let removed =
-                if is_folder { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-            match removed {
-                Ok(()) => tracing::info!(path = %path.display(), "removed what was unfinished"),
-                Err(error) => {
-                    tracing::warn!(path = %path.display(), %error, "cannot remove what is unfinished");
-                }
+/// The files and folders that a killed daemon left half made or half removed. A folder
+/// that does not exist holds nothing.
+pub(super) fn unfinished(parent: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(parent) else { return Vec::new() };
+    entries
+        .flatten()
+        .filter(|entry| {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            name.starts_with(NEW) || name.starts_with(GONE)
+        })
+        .map(|entry| entry.path())
+        .collect()
+}
+
+/// Removes what was found unfinished.
+pub fn sweep(unfinished: &[PathBuf]) {
+    for path in unfinished {
+        let is_folder = path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
+        let removed = if is_folder { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+        match removed {
+            Ok(()) => tracing::info!(path = %path.display(), "removed what was unfinished"),
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "cannot remove what is unfinished");
             }
         }
     }
@@ -216,12 +255,14 @@ mod tests {
             fs::write(parent.path().join(name).join("file"), "").unwrap();
         }
         fs::write(parent.path().join(".new-3"), "").unwrap();
-        sweep(parent.path());
+        sweep(&unfinished(parent.path()));
         assert_eq!(names(parent.path()).unwrap(), ["kept"]);
         assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 1);
-        discard(&parent.path().join("kept")).unwrap();
+        let discarded = discard(&parent.path().join("kept")).unwrap();
+        assert!(names(parent.path()).unwrap().is_empty());
+        discarded.free();
         assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
-        sweep(&parent.path().join("missing"));
+        assert!(unfinished(&parent.path().join("missing")).is_empty());
         assert!(names(&parent.path().join("missing")).unwrap().is_empty());
     }
 }

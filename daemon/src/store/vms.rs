@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use banger_proto::VmId;
 use banger_proto::paths::private_directory;
 
-use super::staging::{self, Staging, StoreError};
+use super::staging::{self, Discarded, Staging, StoreError};
 use super::{VmRecord, document};
 
 /// The files of one VM.
@@ -97,20 +97,22 @@ impl Vms {
         Ok(document::write(&self.files(record.id).record(), record)?)
     }
 
-    /// Removes a VM with all its files.
+    /// Removes a VM with all its files; their space is free when the result has been freed.
     ///
     /// # Errors
-    /// When something of it stays.
-    pub fn remove(&self, id: VmId) -> Result<(), StoreError> {
+    /// When it stays.
+    pub fn remove(&self, id: VmId) -> Result<Discarded, StoreError> {
         staging::discard(self.files(id).directory())
     }
 
-    /// Removes what was left half made or half removed. Only for the holder of the lock.
-    pub fn sweep(&self) {
-        staging::sweep(&self.parent);
+    /// What was left half made or half removed, here and in the folders of VMs.
+    #[must_use]
+    pub fn unfinished(&self) -> Vec<PathBuf> {
+        let mut found = staging::unfinished(&self.parent);
         for name in staging::names(&self.parent).unwrap_or_default() {
-            staging::sweep(&self.parent.join(name));
+            found.extend(staging::unfinished(&self.parent.join(name)));
         }
+        found
     }
 
     /// The records of all VMs, and what is wrong with those that cannot be read.

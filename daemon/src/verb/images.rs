@@ -66,7 +66,7 @@ pub async fn remove_image(registry: &Arc<Registry>, name: &ImageName) -> Result<
         .hint(format!("remove the VMs that use it first: banger vm rm {first}")));
     }
     let (context, gone) = (registry.context().clone(), name.clone());
-    blocking(move || {
+    let discarded = blocking(move || {
         // One whose record cannot be read can be removed too.
         if !context.images.files(&gone).directory().is_dir() {
             return Err(missing(&gone));
@@ -74,6 +74,7 @@ pub async fn remove_image(registry: &Arc<Registry>, name: &ImageName) -> Result<
         context.images.remove(&gone).map_err(|error| store_refusal(&error))
     })
     .await?;
+    tokio::task::spawn_blocking(move || discarded.free());
     tracing::info!(image = %name, "removed");
     Ok(())
 }

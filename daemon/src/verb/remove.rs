@@ -16,9 +16,9 @@ pub(crate) async fn remove_vm(
     teller: &Teller<Vm>,
 ) -> Result<(), Refusal> {
     let id = record.id;
-    teller
-        .stage("remove_files", "", async {
-            blocking(move || context.vms.remove(id).map_err(|error| store_refusal(&error))).await
-        })
-        .await
+    let remove = blocking(move || context.vms.remove(id).map_err(|error| store_refusal(&error)));
+    let discarded = teller.stage("remove_files", "", remove).await?;
+    // Nobody has to wait for the filesystem to give gigabytes back.
+    tokio::task::spawn_blocking(move || discarded.free());
+    Ok(())
 }

@@ -153,7 +153,7 @@ impl Start {
                     memory_mib: self.record.memory.get(),
                     network: Choice::Automatic,
                 };
-                teller.stage("start_vmm", "", self.start_vmm(&spec, host)).await
+                teller.stage(Stage::START_VMM, "", self.start_vmm(&spec, host)).await
             }
             Step::WaitForGuest => teller.stage(Stage::BOOT, "", self.wait_for_guest()).await,
         }
