@@ -1,6 +1,6 @@
 # The only door: every way to build, run and prove banger.
 PREFIX ?= /usr/local
-.PHONY: help build run test check install uninstall clean
+.PHONY: help build run test check bench install uninstall clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -16,6 +16,9 @@ test: ## every suite
 
 check: ## formatting, lints, licences, documentation
 	@scripts/check.sh
+
+bench: ## measures a run's stages into docs/performance.md
+	@scripts/bench.sh
 
 install: build ## the programs, into $(DESTDIR)$(PREFIX)/bin
 	scripts/install.sh "$(DESTDIR)$(PREFIX)/bin"
