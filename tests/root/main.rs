@@ -7,6 +7,7 @@ mod edit;
 mod format;
 mod ingest;
 mod journal;
+mod mutants;
 mod oracle;
 mod random;
 mod reader;

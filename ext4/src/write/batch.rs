@@ -1,21 +1,4 @@
-//! Many changes as one unit.
-//!
-//! ```
-//! # use std::sync::Arc;
-//! # use banger_ext4::{Attributes, Batch, Flush, ImagePath, FileDisk, Result};
-//! # fn patch(file: std::fs::File) -> Result<()> {
-//! let mut batch = Batch::open(Arc::new(FileDisk::new(file)?))?;
-//! let root = Attributes { mode: 0o644, uid: 0, gid: 0 };
-//! batch.write_file(&ImagePath::new("/etc/hostname")?, root, b"web\n")?;
-//! let committed = batch.commit(Flush::PowerSafe)?;
-//! # Ok(())
-//! # }
-//! ```
-//!
-//! Nothing reaches the device before [`Batch::commit`] but the content of files that
-//! goes into free blocks, and that only where the batch was made so ([`Batch::create`],
-//! [`Batch::open_direct`]). A batch that is dropped leaves the filesystem as it was.
-//! An operation that fails half-way spoils the batch: it cannot be committed then.
+//! Many changes as one unit: beginning, taking trees in, and the commit.
 
 use std::sync::Arc;
 
@@ -38,8 +21,32 @@ pub struct Attributes {
     pub gid: u32,
 }
 
-/// Changes to a filesystem that become real together; see the module's documentation
-/// at [`Batch::open`].
+/// Changes to a filesystem that become real together.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use banger_ext4::{Attributes, Batch, Flush, ImagePath, FileDisk, Result};
+/// # fn patch(file: std::fs::File) -> Result<()> {
+/// let mut batch = Batch::open(Arc::new(FileDisk::new(file)?))?;
+/// let root = Attributes { mode: 0o644, uid: 0, gid: 0 };
+/// batch.write_file(&ImagePath::new("/etc/hostname")?, root, b"web\n")?;
+/// assert!(batch.commit(Flush::PowerSafe)?.atomic);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A new image is [`Batch::create`], [`Batch::ingest`] of a [`crate::TarStream`], a
+/// [`crate::HostTree`] or a [`crate::copy_subtree`], and [`Batch::commit`].
+///
+/// Nothing reaches the device before the commit but the replay of a dirty journal and
+/// the content of files that goes into free blocks, and that only where the batch was
+/// made so ([`Batch::create`], [`Batch::open_direct`]). A batch that is dropped leaves
+/// the filesystem as it was. An operation that fails half-way spoils the batch: it
+/// cannot be committed then. Refusals (`NotFound`, `WrongType`, `InvalidPath`) come
+/// before anything is changed and spoil nothing.
+///
+/// Blocks that a batch frees are given out again only after its commit: replacing
+/// large files on a nearly full disk may take two batches.
 pub struct Batch {
     pub(super) volume: Volume,
     /// Made by [`Batch::create`]: there was nothing before.
