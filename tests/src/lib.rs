@@ -1,5 +1,6 @@
 //! What the end-to-end suites share.
 
+pub mod debian;
 pub mod engine;
 pub mod fsck;
 pub mod image;

@@ -1,0 +1,148 @@
+//! The images that guests boot from: Debian as it is built, and one that says the opposite.
+
+use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use banger_tests::owner::{self, Owner};
+use banger_tests::{debian, root, skip};
+
+/// What the contrary image calls itself.
+pub const BAKED_MACHINE_ID: &str = "0123456789abcdef0123456789abcdef\n";
+/// Lines of its fstab that must survive.
+pub const FSTAB_COMMENT: &str = "# <file system> <mount point>\t<type>  <options>   <dump> <pass>";
+/// The same, an entry.
+pub const FSTAB_KEPT: &str = "scratch\t/mnt  tmpfs size=8m,noexec  0 0 # kept as it is";
+
+/// Which image a test wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Image {
+    /// Debian as `banger image build` makes it.
+    Plain,
+    /// The same with files that contradict what banger promises.
+    Contrary,
+}
+
+/// An owner whose only image is the wanted one; `None`, with the skip noted, where no
+/// guest can be had.
+pub fn owner(image: Image) -> Option<Owner> {
+    for (program, package) in [("qemu-system-x86_64", "qemu-system-x86"), ("ssh", "openssh-client")]
+    {
+        if !root::has(program) {
+            skip(&format!("{program} is missing (apt-get install {package})"));
+            return None;
+        }
+    }
+    let account = owner::account()?;
+    let cache = owner::cache(&account).expect("the cache can be made");
+    // Tests are processes of their own, and each of them may be the first.
+    let lock = File::create(cache.join("lock")).unwrap();
+    lock.lock().unwrap();
+    let tar = debian::tar(&account, &cache)?;
+    let owner = Owner::new()?;
+    let store = cache.join(format!("store-{image:?}-{:016x}", key(&owner, &tar)).to_lowercase());
+    if !store.join("banger/images/debian/image.json").exists() {
+        forget_others(&cache, image);
+        fs::create_dir_all(&store).unwrap();
+        owner.give(&store);
+        let tar = match image {
+            Image::Plain => tar,
+            Image::Contrary => contrary(&tar, owner.home()),
+        };
+        let importer = Owner::new()?.with_data(store.clone());
+        let mut import = importer.banger(["image", "import", "debian", "-"]);
+        let output = import.stdin(File::open(tar).unwrap()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    Some(owner.with_data(store))
+}
+
+/// What makes an imported image: the tar and the daemon that takes it in.
+fn key(owner: &Owner, tar: &Path) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    fs::read(owner.home().join("bin/bangerd")).unwrap().hash(&mut hasher);
+    tar.hash(&mut hasher);
+    include_str!("image.rs").hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Removes what earlier daemons imported.
+fn forget_others(cache: &Path, image: Image) {
+    let prefix = format!("store-{image:?}-").to_lowercase();
+    for entry in fs::read_dir(cache).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_name().to_string_lossy().starts_with(&prefix) {
+            fs::remove_dir_all(entry.path()).unwrap();
+        }
+    }
+}
+
+/// A copy of the tar with members at its end that replace what contradicts them.
+fn contrary(tar: &Path, folder: &Path) -> PathBuf {
+    let staging = folder.join("staging");
+    let fstab = format!(
+        "{FSTAB_COMMENT}\n/dev/sdb1 /home ext4 defaults 0 2\nUUID=00000000-0000-0000-0000-000000000001 /var ext4 defaults 0 2\n\
+         tmpfs /run tmpfs size=10% 0 0\n{FSTAB_KEPT}\n"
+    );
+    let files = [
+        (
+            "etc/ssh/sshd_config.d/50-cloud-init.conf",
+            0o600,
+            "PermitRootLogin no\nPubkeyAuthentication no\nPasswordAuthentication yes\nKbdInteractiveAuthentication yes\nAuthorizedKeysFile /dev/null\n",
+        ),
+        ("etc/ssh/ssh_host_ed25519_key", 0o600, "a baked private key\n"),
+        ("etc/ssh/ssh_host_ed25519_key.pub", 0o644, "ssh-ed25519 baked\n"),
+        ("etc/ssh/ssh_host_rsa_key", 0o600, "another baked private key\n"),
+        ("etc/ssh/ssh_host_rsa_key.pub", 0o644, "ssh-rsa baked\n"),
+        ("etc/hostname", 0o644, "image\n"),
+        ("etc/hosts", 0o644, "127.0.0.1 localhost image\n"),
+        ("etc/machine-id", 0o444, BAKED_MACHINE_ID),
+        ("etc/fstab", 0o644, fstab.as_str()),
+        ("root/shipped", 0o640, "from the image\n"),
+    ];
+    for (name, mode, text) in files {
+        let path = staging.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    symlink("../run/systemd/resolve/stub-resolv.conf", staging.join("etc/resolv.conf")).unwrap();
+    let copy = folder.join("contrary.tar");
+    fs::copy(tar, &copy).unwrap();
+    let appended = Command::new("tar")
+        .arg("--append")
+        .arg("--file")
+        .arg(&copy)
+        .arg("--directory")
+        .arg(&staging)
+        // Owned by somebody else: banger makes /root and what is in it root's.
+        .args(["--owner=1000", "--group=1000", "--numeric-owner", "root/shipped"])
+        .status()
+        .unwrap();
+    assert!(appended.success());
+    let appended = Command::new("tar")
+        .arg("--append")
+        .arg("--file")
+        .arg(&copy)
+        .arg("--directory")
+        .arg(&staging)
+        .args(["--owner=0", "--group=0", "--numeric-owner", "etc/resolv.conf"])
+        .args(files.iter().map(|file| file.0).filter(|name| name.starts_with("etc/")))
+        .stdin(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(appended.success());
+    copy
+}
+
+/// Waits, a minute at most, until something has come about.
+pub fn wait_for(what: &str, mut come_about: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !come_about() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "waited a minute for {what}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}

@@ -1,0 +1,6 @@
+//! Boots real Debian guests through the command line, as an ordinary user.
+
+mod image;
+mod life;
+mod patched;
+mod run;
