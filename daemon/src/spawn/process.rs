@@ -132,6 +132,19 @@ impl Process {
         self.stat().map(|stat| stat.parent)
     }
 
+    /// The processes that it started and that still run, as far as they can be held.
+    #[must_use]
+    pub fn children(&self) -> Vec<Self> {
+        let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+        entries
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+            .filter(|pid| matches!(Stat::read(*pid), Ok(Some(stat)) if stat.parent == self.id.pid))
+            .filter_map(|pid| Self::hold(pid).ok())
+            .filter(|child| child.parent() == Some(self.id.pid))
+            .collect()
+    }
+
     /// Returns once it has ended.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
@@ -149,21 +150,35 @@ async fn start_once(
     if let Some(socket) = network.socket {
         launch = launch.descriptor(NETWORK_DESCRIPTOR, socket);
     }
-    let mut started = launch.start()?;
-    match attend(&mut started, info, files).await {
-        Ok(vmm) => Ok(Running {
-            walls: walls::observe(vmm.pid),
-            vmm,
-            network_process: network.process.map(|process| process.id().clone()),
-            network: network.backend,
-            ssh_port: network.ssh_port,
-            accelerator: run.accelerator,
-            notices: host.notices().iter().chain(&network.notices).cloned().collect(),
-        }),
-        Err(error) => {
-            started.kill_group();
-            let _reaped = started.child.wait().await;
-            Err(error)
+    let mut attempt = Attempt { started: launch.start()?, succeeded: false };
+    let vmm = attend(&mut attempt.started, info, files).await?;
+    attempt.succeeded = true;
+    Ok(Running {
+        walls: walls::observe(vmm.pid),
+        vmm,
+        network_process: network.process.map(|process| process.id().clone()),
+        network: network.backend,
+        ssh_port: network.ssh_port,
+        accelerator: run.accelerator,
+        notices: host.notices().iter().chain(&network.notices).cloned().collect(),
+    })
+}
+
+/// A VMM that is being started: it is killed unless that succeeds, also when the
+/// start is broken off.
+struct Attempt {
+    started: Started,
+    succeeded: bool,
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if !self.succeeded {
+            // bubblewrap's child leads a session of its own, and would live on without it.
+            for child in self.started.process.children() {
+                let _gone = child.signal(Signal::KILL);
+            }
+            self.started.kill_group();
         }
     }
 }
@@ -225,3 +240,6 @@ async fn inside(mut info: pipe::Receiver, bubblewrap: u32) -> Option<ProcessId> 
     // Had it ended already, its number could be another's by now.
     (process.parent() == Some(bubblewrap)).then(|| process.id().clone())
 }
+
+#[cfg(test)]
+mod tests;

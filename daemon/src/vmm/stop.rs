@@ -10,9 +10,8 @@ use super::spec::Files;
 use super::start::Running;
 use crate::spawn::Process;
 
-/// How long the guest has to react to its power button before ctrl-alt-delete is
-/// pressed too.
-const BUTTON_PATIENCE: Duration = Duration::from_secs(5);
+/// How long the guest has to react to one way of asking before the other is tried.
+const BETWEEN: Duration = Duration::from_secs(5);
 /// How long the network's process may outlive the VMM.
 const NETWORK_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -56,12 +55,7 @@ pub async fn stop(
 }
 
 async fn stop_vmm(vmm: &Process, files: &Files, deadline: Duration) -> io::Result<Stopped> {
-    let orderly = async {
-        if deadline.is_zero() || !ask(vmm, files).await {
-            return false;
-        }
-        vmm.ended().await.is_ok()
-    };
+    let orderly = async { !deadline.is_zero() && ask(vmm, files).await };
     if tokio::time::timeout(deadline, orderly).await == Ok(true) {
         return Ok(Stopped::Orderly);
     }
@@ -69,20 +63,27 @@ async fn stop_vmm(vmm: &Process, files: &Files, deadline: Duration) -> io::Resul
     Ok(Stopped::Killed)
 }
 
-/// Asks in the ways a guest may understand. False when it cannot be asked.
+/// Asks in the ways a guest may understand, in turns: the power button needs a
+/// program that watches it, and is lost on a guest that has not come that far;
+/// ctrl-alt-delete needs only an init. A guest that shuts down takes no notice of
+/// either. False when it cannot be asked.
 async fn ask(vmm: &Process, files: &Files) -> bool {
+    // Held open, so that QEMU's last events do not meet a closed connection.
     let Ok(mut qmp) = Qmp::connect(files).await else {
-        return false;
-    };
-    if qmp.press_power_button().await.is_err() {
         return vmm.has_ended();
-    }
-    // Held open, so that the events of the end do not meet a closed connection.
-    tokio::select! {
-        _ = vmm.ended() => true,
-        () = tokio::time::sleep(BUTTON_PATIENCE) => {
-            let _refused = qmp.press_ctrl_alt_delete().await;
-            vmm.ended().await.is_ok()
+    };
+    let mut button = true;
+    loop {
+        let asked = match button {
+            true => qmp.press_power_button().await,
+            false => qmp.press_ctrl_alt_delete().await,
+        };
+        button = !button;
+        tokio::select! {
+            ended = vmm.ended() => return ended.is_ok(),
+            () = tokio::time::sleep(BETWEEN), if asked.is_ok() => {}
+            // Its socket fails when it ends, and otherwise only when it is broken.
+            () = tokio::time::sleep(BETWEEN), if asked.is_err() => return vmm.has_ended(),
         }
     }
 }
