@@ -57,7 +57,7 @@ impl Timings {
         let rule = ("-".to_owned(), String::new(), Duration::ZERO);
         lines.push(rule);
         lines.push(("total".into(), String::new(), total));
-        let rest = "all but the rootfs copy and the guest's own time".to_owned();
+        let rest = "all but the rootfs copy, the VMM's start and the guest's time".to_owned();
         lines.push(("banger's own work".into(), rest, total.saturating_sub(others)));
         let name = lines.iter().map(|line| line.0.chars().count()).max().unwrap_or_default();
         let detail = lines.iter().map(|line| line.1.chars().count()).max().unwrap_or_default();
