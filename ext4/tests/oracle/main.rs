@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod check;
 #[cfg(test)]
+mod journal;
+#[cfg(test)]
 mod layout;
 #[cfg(test)]
 mod mutants;
