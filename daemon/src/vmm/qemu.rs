@@ -101,7 +101,8 @@ impl Vmm for Qemu {
         add(&["-machine", "q35,vmport=off,graphics=off"]);
         match run.accelerator {
             Accelerator::Kvm => add(&["-accel", "kvm", "-cpu", "host"]),
-            Accelerator::Tcg => add(&["-accel", "tcg,thread=multi", "-cpu", "max"]),
+            // Without a size QEMU keeps up to 1 GiB of translated code beside the guest's memory.
+            Accelerator::Tcg => add(&["-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max"]),
         }
         add(&["-smp", &spec.cpus.to_string(), "-m", &format!("{}M", spec.memory_mib)]);
 

@@ -133,6 +133,11 @@ fn enclose(
     if accelerator == Accelerator::Kvm {
         bind("--dev-bind", Path::new("/dev/kvm"), Path::new("/dev/kvm"));
     }
+    if !own_network {
+        // QEMU's own network asks the host's name servers for the guest, and finds them here.
+        let resolver = Path::new("/etc/resolv.conf");
+        bind("--ro-bind-try", resolver, resolver);
+    }
     bind("--ro-bind", &host.kernel, &inside.kernel);
     if let (Some(from), Some(to)) = (&host.initrd, &inside.initrd) {
         bind("--ro-bind", from, to);
@@ -286,11 +291,13 @@ mod tests {
     }
 
     #[test]
-    fn kvm_and_slirp_open_one_door_each() {
+    fn kvm_and_slirp_open_a_door_each() {
         let tight = text(Accelerator::Tcg, true);
         let open = text(Accelerator::Kvm, false);
         let added: Vec<_> = open.lines().filter(|l| !tight.contains(l)).collect();
-        assert_eq!(added, ["--dev-bind /dev/kvm /dev/kvm"]);
+        let doors =
+            ["--dev-bind /dev/kvm /dev/kvm", "--ro-bind-try /etc/resolv.conf /etc/resolv.conf"];
+        assert_eq!(added, doors);
         assert!(tight.contains("--unshare-net") && !open.contains("--unshare-net"));
     }
 
