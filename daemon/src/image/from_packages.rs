@@ -136,8 +136,8 @@ async fn hear(stderr: ChildStderr, teller: &Teller<Image>) -> VecDeque<String> {
         }
         let line = printable(&line).trim().to_owned();
         tracing::debug!(line, "mmdebstrap");
-        if let Some(headline) = line.strip_prefix("I: ") {
-            teller.notice(headline.trim_end_matches("..."));
+        if let Some(headline) = headline(&line) {
+            teller.notice(headline);
         }
         if !line.is_empty() {
             if tail.len() == TAIL {
@@ -146,6 +146,13 @@ async fn hear(stderr: ChildStderr, teller: &Teller<Image>) -> VecDeque<String> {
             tail.push_back(line);
         }
     }
+}
+
+/// What the user is told of a line: the builder's larger steps, without its housekeeping.
+fn headline(line: &str) -> Option<&str> {
+    let headline = line.strip_prefix("I: ")?.trim_end_matches("...");
+    let steps = ["running apt-get update", "downloading", "extracting", "installing", "creating"];
+    steps.iter().any(|step| headline.starts_with(step)).then_some(headline)
 }
 
 /// What went wrong, from the builder's last words.
@@ -197,6 +204,17 @@ fn failed(status: &str, tail: VecDeque<String>) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_larger_steps_are_told() {
+        assert_eq!(
+            headline("I: downloading packages with apt..."),
+            Some("downloading packages with apt")
+        );
+        assert_eq!(headline("I: running apt-get update..."), Some("running apt-get update"));
+        assert_eq!(headline("I: running --customize-hook in shell: sh -c 'x"), None);
+        assert_eq!(headline("Reading package lists..."), None);
+    }
 
     #[test]
     fn a_failed_build_says_what_to_do() {
