@@ -99,12 +99,7 @@ fn a_stream_whose_sender_dies_is_a_cut_one() {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
     assert!(!place.unfinished().is_empty(), "the import has begun");
-    for pid in place.owner.processes() {
-        let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-        if name.trim() == "banger" {
-            place.kill(pid);
-        }
-    }
+    place.kill_command_lines();
     child.wait().unwrap();
     assert!(place.leftovers().is_empty(), "{:?}", place.leftovers());
     assert_eq!(place.owner.ok(["image", "ls", "-q"]), "");

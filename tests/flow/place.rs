@@ -42,7 +42,18 @@ impl Place {
         Some(place)
     }
 
-    fn programs(&self) -> PathBuf {
+    /// Kills every `banger` of the owner's.
+    pub fn kill_command_lines(&self) {
+        for pid in self.owner.processes() {
+            let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+            if name.trim() == "banger" {
+                self.kill(pid);
+            }
+        }
+    }
+
+    /// The folder of fakes.
+    pub fn programs(&self) -> PathBuf {
         self.owner.home().join("programs")
     }
 
@@ -51,6 +62,7 @@ impl Place {
         self.owner.give(path);
     }
 
+    /// Writes a fake.
     pub fn program(&self, name: &str, text: &str) {
         let path = self.programs().join(name);
         self.owner.write(&path, text.as_bytes());
@@ -147,11 +159,12 @@ impl Place {
     /// Names of unfinished things there are now.
     pub fn unfinished(&self) -> Vec<PathBuf> {
         let mut found = Vec::new();
-        let mut open = vec![self.owner.state(), self.owner.images()];
+        let images = self.owner.images();
+        let mut open = vec![self.owner.state(), images.with_file_name("")];
         while let Some(folder) = open.pop() {
             for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
                 let name = entry.file_name().to_string_lossy().into_owned();
-                if name.starts_with(".new-") || name.starts_with(".gone-") {
+                if name.starts_with(".new-") || folder.ends_with("gone") {
                     found.push(entry.path());
                 }
                 if entry.file_type().is_ok_and(|kind| kind.is_dir()) {

@@ -3,9 +3,10 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{SeekFrom, copy_file_range, ioctl_ficlone, seek};
+use rustix::fs::{SeekFrom, copy_file_range, fstatvfs, ioctl_ficlone, seek};
 use rustix::io::Errno;
 
 /// How a copy was made.
@@ -37,6 +38,19 @@ pub enum CopyError {
         /// What the system said.
         #[source]
         source: io::Error,
+    },
+    /// The copy would not fit.
+    #[error(
+        "a copy of {} needs {} MiB, and {} MiB are free",
+        from.display(), needed >> 20, free >> 20
+    )]
+    NoRoom {
+        /// The original.
+        from: PathBuf,
+        /// Bytes of data in it.
+        needed: u64,
+        /// Bytes that are free for the user on the target's filesystem.
+        free: u64,
     },
     /// The copy failed.
     #[error("cannot copy {} to {}", from.display(), to.display())]
@@ -73,7 +87,16 @@ pub fn copy_preferring_clone(from: &Path, to: &Path) -> Result<Copied, CopyError
     }
     let directory = to.parent().ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?;
     let target = tempfile::Builder::new().prefix(".new-").tempfile_in(directory).map_err(failed)?;
-    let copied = fill(&source, target.as_file()).map_err(failed)?;
+    let copied = if try_clone(&source, target.as_file()).map_err(failed)? {
+        Copied::Cloned
+    } else {
+        let (needed, free) = room(&source, target.as_file()).map_err(failed)?;
+        if needed > free {
+            return Err(CopyError::NoRoom { from: from.to_owned(), needed, free });
+        }
+        let bytes = copy_data(&source, target.as_file()).map_err(failed)?;
+        Copied::Data { bytes }
+    };
     let finish = || {
         target.as_file().set_permissions(source.metadata()?.permissions())?;
         target.as_file().sync_all()
@@ -87,9 +110,10 @@ pub fn copy_preferring_clone(from: &Path, to: &Path) -> Result<Copied, CopyError
     Ok(copied)
 }
 
-fn fill(source: &File, target: &File) -> io::Result<Copied> {
+/// Makes the target share the original's blocks, where both are on one filesystem that can.
+fn try_clone(source: &File, target: &File) -> io::Result<bool> {
     match ioctl_ficlone(target, source) {
-        Ok(()) => return Ok(Copied::Cloned),
+        Ok(()) => Ok(true),
         // Another filesystem, or one that cannot: the ways in which kernels say so.
         Err(
             Errno::OPNOTSUPP
@@ -99,9 +123,20 @@ fn fill(source: &File, target: &File) -> io::Result<Copied> {
             | Errno::NOSYS
             | Errno::PERM
             | Errno::TXTBSY,
-        ) => {}
-        Err(error) => return Err(error.into()),
+        ) => Ok(false),
+        Err(error) => Err(error.into()),
     }
+}
+
+/// Bytes of data in the original, and bytes that are free where the target is.
+fn room(source: &File, target: &File) -> io::Result<(u64, u64)> {
+    let filesystem = fstatvfs(target)?;
+    let free = filesystem.f_bavail.saturating_mul(filesystem.f_frsize);
+    Ok((source.metadata()?.blocks() * 512, free))
+}
+
+/// Copies the data; holes stay holes.
+fn copy_data(source: &File, target: &File) -> io::Result<u64> {
     let length = source.metadata()?.len();
     target.set_len(length)?;
     let mut bytes = 0;
@@ -111,7 +146,7 @@ fn fill(source: &File, target: &File) -> io::Result<Copied> {
         bytes += end - start;
         at = end;
     }
-    Ok(Copied::Data { bytes })
+    Ok(bytes)
 }
 
 /// The first extent of data at or after `at`. A filesystem that knows no holes says
@@ -168,7 +203,7 @@ fn copy_by_hand(source: &File, target: &File, start: u64, end: u64) -> io::Resul
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Seek, Write};
-    use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
+    use std::os::unix::fs::{FileExt, PermissionsExt};
 
     use super::*;
 

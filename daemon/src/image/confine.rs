@@ -54,3 +54,49 @@ fn landlock() -> Option<landlock::RestrictionStatus> {
         .and_then(landlock::RulesetCreated::restrict_self)
         .ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    const INSIDE: &str = "BANGER_TEST_CONFINED";
+
+    /// Runs in a process of its own, which it shuts in for good.
+    #[test]
+    fn inside() {
+        if std::env::var_os(INSIDE).is_none() {
+            return;
+        }
+        let (walls, missing) = confine(1 << 20);
+        let opened = std::fs::File::open("/etc/passwd").is_ok();
+        let listed = std::fs::read_dir("/").is_ok();
+        let made = std::fs::File::create("/tmp/banger-test-confined").is_ok();
+        let listens = std::net::TcpListener::bind(("127.0.0.1", 0)).is_ok();
+        let started = Command::new("/bin/true").spawn().is_ok();
+        println!("walls {walls:?}\nmissing {missing:?}");
+        println!("opened {opened} listed {listed} made {made} listens {listens} started {started}");
+    }
+
+    #[test]
+    fn nothing_can_be_opened_made_or_started_from_inside() {
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "image::confine::tests::inside", "--nocapture"])
+            .env(INSIDE, "1")
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(said.contains("\"no_new_privs\""), "{said}");
+        let line = |word: &str| {
+            said.lines().find(|line| line.starts_with(word)).expect("it tells its walls").to_owned()
+        };
+        if !line("walls").contains("landlock") {
+            // This kernel has none: that is said, and is all that can be asked.
+            assert!(line("missing").contains("landlock"), "{said}");
+            return;
+        }
+        let all = "opened false listed false made false listens false started false";
+        assert!(said.contains(all), "{said}");
+    }
+}

@@ -1,6 +1,7 @@
 //! `image build`: a root filesystem made of a distribution's packages.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use banger_proto::{Code, Image, ImageName, ImageSource, Mib, Refusal};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::ChildStderr;
+use tokio::task::JoinHandle;
 
 use super::build::{BuildError, DebianImage};
 use super::finish::Overrides;
@@ -50,43 +52,44 @@ pub async fn build_image(
             .stderr(Stdio::piped())
             .start()
             .map_err(|error| Refusal::from_error(Code::Internal, &error))?;
-        let mut builder = Builder { started, over: false };
-        let outcome = attend(&mut builder, worker, &teller).await;
-        if !builder.over {
-            // Given time, it removes what it made.
-            builder.started.end_group(PATIENCE).await;
-            builder.over = true;
-        }
-        outcome
+        attend(started, worker, &teller).await
     };
     teller.stage("build_rootfs", &format!("of Debian's packages for {suite}"), build).await?;
     making.finish(Overrides::default()).await
 }
 
 /// Returns when both have done their part, or one of them cannot.
-async fn attend(
-    builder: &mut Builder,
-    worker: Worker,
-    teller: &Teller<Image>,
-) -> Result<(), Refusal> {
-    let building = builder.finish(teller);
-    let taking = worker.finish(teller, None);
-    tokio::pin!(building, taking);
-    tokio::select! {
-        built = &mut building => {
-            built?;
-            taking.await
+async fn attend(started: Started, worker: Worker, teller: &Teller<Image>) -> Result<(), Refusal> {
+    let mut builder = Builder { started, over: false };
+    // Heard to its very end by a task of its own: a builder that cleans up must not be
+    // killed by what it says meanwhile.
+    let stderr = builder.started.child.stderr.take();
+    let mut heard = tokio::spawn(hear(stderr, teller.clone()));
+    let mut taking = pin!(worker.finish(teller, None));
+    let outcome = {
+        let mut building = pin!(builder.finish(&mut heard));
+        tokio::select! {
+            built = &mut building => match built {
+                Ok(()) => taking.await,
+                failed => failed,
+            },
+            // A root filesystem that cannot be taken in makes the builder fail too.
+            taken = &mut taking => match taken {
+                Ok(()) => building.await,
+                failed => failed,
+            },
+            () = teller.abandoned() => Err(Refusal::new(
+                Code::Aborted,
+                "the build was given up with the command that asked for it",
+            )),
         }
-        // A root filesystem that cannot be taken in makes the builder fail too.
-        taken = &mut taking => {
-            taken?;
-            building.await
-        }
-        () = teller.abandoned() => Err(Refusal::new(
-            Code::Aborted,
-            "the build was given up with the command that asked for it",
-        )),
+    };
+    if !builder.over {
+        // Given time, it removes what it made.
+        builder.started.end_group(PATIENCE).await;
+        builder.over = true;
     }
+    outcome
 }
 
 fn refused(error: &BuildError) -> Refusal {
@@ -112,12 +115,9 @@ impl Drop for Builder {
 }
 
 impl Builder {
-    /// Passes its words on until it ends.
-    async fn finish(&mut self, teller: &Teller<Image>) -> Result<(), Refusal> {
-        let tail = match self.started.child.stderr.take() {
-            Some(stderr) => hear(stderr, teller).await,
-            None => VecDeque::new(),
-        };
+    /// Waits until it has ended, and has been heard out.
+    async fn finish(&mut self, heard: &mut JoinHandle<VecDeque<String>>) -> Result<(), Refusal> {
+        let tail = heard.await.unwrap_or_default();
         let status = self.started.child.wait().await.on_host("wait for mmdebstrap")?;
         self.over = true;
         if status.success() { Ok(()) } else { Err(failed(&status.to_string(), tail)) }
@@ -125,9 +125,10 @@ impl Builder {
 }
 
 /// Reads what the builder says; its headlines go to the user. Returns the end of it.
-async fn hear(stderr: ChildStderr, teller: &Teller<Image>) -> VecDeque<String> {
-    let mut words = BufReader::new(stderr);
+async fn hear(stderr: Option<ChildStderr>, teller: Teller<Image>) -> VecDeque<String> {
     let mut tail = VecDeque::new();
+    let Some(stderr) = stderr else { return tail };
+    let mut words = BufReader::new(stderr);
     loop {
         let mut line = Vec::new();
         match (&mut words).take(LONGEST).read_until(b'\n', &mut line).await {

@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use banger_proto::paths::private_directory;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use uuid::Uuid;
 
@@ -12,8 +13,8 @@ use super::DocumentError;
 
 /// Beginning of the names of folders that are being made.
 const NEW: &str = ".new-";
-/// Beginning of the names of folders that are being removed.
-const GONE: &str = ".gone-";
+/// Name of the folder that holds what is being removed.
+const GONE: &str = "gone";
 
 /// A folder of the store that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -140,31 +141,54 @@ impl Discarded {
         if let Err(error) = fs::remove_dir_all(&self.path) {
             tracing::warn!(path = %self.path.display(), %error, "cannot free what was removed");
         }
+        if let Some(gone) = self.path.parent() {
+            // Holds something else that was removed, most likely.
+            let _not_empty = fs::remove_dir(gone);
+        }
     }
+}
+
+/// Where folders beside `path` go when they are removed.
+fn gone(parent: &Path) -> PathBuf {
+    parent.with_file_name(GONE)
 }
 
 /// Takes a folder's name away, which removes it for everybody, for good.
 pub(super) fn discard(path: &Path) -> Result<Discarded, StoreError> {
     let parent = path.parent().unwrap_or_else(|| Path::new("/"));
-    let gone = parent.join(format!("{GONE}{}", Uuid::new_v4()));
-    fs::rename(path, &gone).map_err(StoreError::on("remove", path))?;
+    let gone = gone(parent);
+    let moved = gone.join(Uuid::new_v4().to_string());
+    loop {
+        private_directory(&gone)?;
+        match fs::rename(path, &moved) {
+            Ok(()) => break,
+            // Somebody else's removal has just ended, and taken the folder along.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && path.exists() => {}
+            Err(error) => return Err(StoreError::on("remove", path)(error)),
+        }
+    }
     sync(parent)?;
-    Ok(Discarded { path: gone })
+    Ok(Discarded { path: moved })
 }
 
 /// The files and folders that a killed daemon left half made or half removed. A folder
 /// that does not exist holds nothing.
 pub(super) fn unfinished(parent: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(parent) else { return Vec::new() };
-    entries
-        .flatten()
-        .filter(|entry| {
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            name.starts_with(NEW) || name.starts_with(GONE)
-        })
-        .map(|entry| entry.path())
-        .collect()
+    let mut found = unfinished_in(parent);
+    found.extend(entries(&gone(parent)));
+    found
+}
+
+/// The files and folders that are half made in a folder.
+pub(super) fn unfinished_in(folder: &Path) -> Vec<PathBuf> {
+    let new = |path: &PathBuf| {
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(NEW))
+    };
+    entries(folder).filter(new).collect()
+}
+
+fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path())
 }
 
 /// Removes what was found unfinished.
@@ -248,21 +272,26 @@ mod tests {
     }
 
     #[test]
-    fn only_unfinished_folders_are_swept() {
-        let parent = tempfile::tempdir().unwrap();
-        for name in [".new-1", ".gone-2", "kept"] {
-            fs::create_dir(parent.path().join(name)).unwrap();
-            fs::write(parent.path().join(name).join("file"), "").unwrap();
+    fn only_what_is_unfinished_is_swept() {
+        let top = tempfile::tempdir().unwrap();
+        let parent = top.path().join("vms");
+        for name in [".new-1", "kept", "removed"] {
+            fs::create_dir_all(parent.join(name)).unwrap();
+            fs::write(parent.join(name).join("file"), "").unwrap();
         }
-        fs::write(parent.path().join(".new-3"), "").unwrap();
-        sweep(&unfinished(parent.path()));
-        assert_eq!(names(parent.path()).unwrap(), ["kept"]);
-        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 1);
-        let discarded = discard(&parent.path().join("kept")).unwrap();
-        assert!(names(parent.path()).unwrap().is_empty());
-        discarded.free();
-        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
-        assert!(unfinished(&parent.path().join("missing")).is_empty());
-        assert!(names(&parent.path().join("missing")).unwrap().is_empty());
+        fs::write(parent.join(".new-2"), "").unwrap();
+        let discarded = discard(&parent.join("removed")).unwrap();
+        assert_eq!(fs::read_dir(&parent).unwrap().count(), 3);
+        drop(discarded);
+        let found = unfinished(&parent);
+        assert_eq!(found.len(), 3, "{found:?}");
+        sweep(&found);
+        assert_eq!(names(&parent).unwrap(), ["kept"]);
+        assert!(unfinished(&parent).is_empty());
+        discard(&parent.join("kept")).unwrap().free();
+        assert_eq!(fs::read_dir(&parent).unwrap().count(), 0);
+        assert_eq!(fs::read_dir(top.path()).unwrap().count(), 1);
+        assert!(unfinished(&parent.join("missing")).is_empty());
+        assert!(names(&parent.join("missing")).unwrap().is_empty());
     }
 }

@@ -110,7 +110,7 @@ impl Vms {
     pub fn unfinished(&self) -> Vec<PathBuf> {
         let mut found = staging::unfinished(&self.parent);
         for name in staging::names(&self.parent).unwrap_or_default() {
-            found.extend(staging::unfinished(&self.parent.join(name)));
+            found.extend(staging::unfinished_in(&self.parent.join(name)));
         }
         found
     }

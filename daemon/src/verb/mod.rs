@@ -20,8 +20,11 @@ pub(crate) use stop::stop_vm;
 
 use banger_proto::{Code, Refusal};
 
-use crate::disk::DiskError;
+use crate::disk::{CopyError, DiskError};
 use crate::store::StoreError;
+
+/// What to do when the host's disk is full.
+const FREE_SPACE: &str = "free some space on the host's disk and try again";
 
 /// The refusal for an error that has its place among codes, unless the disk is full.
 fn refusal(code: Code, error: &(dyn std::error::Error + 'static)) -> Refusal {
@@ -31,8 +34,7 @@ fn refusal(code: Code, error: &(dyn std::error::Error + 'static)) -> Refusal {
             use std::io::ErrorKind::{QuotaExceeded, StorageFull};
             matches!(error.kind(), StorageFull | QuotaExceeded)
         }) {
-            return Refusal::from_error(Code::ResourceExhausted, error)
-                .hint("free some space on the host's disk and try again");
+            return Refusal::from_error(Code::ResourceExhausted, error).hint(FREE_SPACE);
         }
         cause = here.source();
     }
@@ -57,6 +59,9 @@ pub(crate) fn disk_refusal(error: &DiskError) -> Refusal {
         DiskError::Filesystem { source: banger_ext4::Error::NoSpace { .. }, .. } => {
             return Refusal::from_error(Code::ResourceExhausted, error)
                 .hint("choose a larger size for the disk");
+        }
+        DiskError::Copy(CopyError::NoRoom { .. }) => {
+            return Refusal::from_error(Code::ResourceExhausted, error).hint(FREE_SPACE);
         }
         _ => Code::Internal,
     };
