@@ -95,6 +95,10 @@ impl Failure {
             Self::Daemon(DaemonError::Paths(_)) => {
                 "chmod 0700 the folder, or set XDG_RUNTIME_DIR to one of your own".into()
             }
+            // It leaves the field to one that runs, which then answers at another socket.
+            Self::Daemon(DaemonError::Ended { status, .. }) if status.success() => {
+                "set XDG_RUNTIME_DIR as it was where that one was started, or end that one".into()
+            }
             Self::Daemon(DaemonError::Ended { .. } | DaemonError::Silent { .. }) => {
                 "run bangerd in a terminal of its own to see more".into()
             }

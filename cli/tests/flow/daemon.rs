@@ -67,6 +67,18 @@ fn its_last_words_are_told_when_it_does_not_start() {
 }
 
 #[test]
+fn one_that_answers_elsewhere_is_told() {
+    let place = Place::new(&["runs elsewhere"]);
+    let ran = place.run(&["ls"]);
+    assert_eq!(ran.code, Some(1));
+    insta::assert_snapshot!(ran.err, @r"
+    error: bangerd did not start: exit status: 0
+      because: bangerd runs already as process 7
+      try: set XDG_RUNTIME_DIR as it was where that one was started, or end that one
+    ");
+}
+
+#[test]
 fn a_folder_that_others_may_enter_is_not_trusted() {
     let place = Place::new(&[]);
     place.run(&["ls"]);
