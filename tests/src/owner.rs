@@ -191,16 +191,24 @@ impl Owner {
         String::from_utf8(output.stdout).expect("the output is text")
     }
 
-    /// Processes of this owner's programs: whatever names the home in its command line.
+    /// Processes of this owner's programs: those with the home in their command line, or
+    /// with a file below it open. A VMM behind its walls has only the latter.
     pub fn processes(&self) -> Vec<u32> {
         let needle = self.home().as_os_str().as_encoded_bytes();
+        let names_home = |bytes: &[u8]| bytes.windows(needle.len()).any(|part| part == needle);
         let entries = fs::read_dir("/proc").expect("/proc can be read");
         entries
             .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
             .filter(|pid: &u32| *pid != std::process::id())
             .filter(|pid| {
-                fs::read(format!("/proc/{pid}/cmdline"))
-                    .is_ok_and(|line| line.windows(needle.len()).any(|part| part == needle))
+                let told =
+                    fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| names_home(&line));
+                let open =
+                    || fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+                told || open().any(|descriptor| {
+                    fs::read_link(descriptor.path())
+                        .is_ok_and(|file| names_home(file.as_os_str().as_encoded_bytes()))
+                })
             })
             .collect()
     }
