@@ -43,7 +43,9 @@ with_ip() {
 
 with_ifconfig() {
 	ifconfig lo 127.0.0.1 up
-	ifconfig "$card" "$ADDRESS" netmask "$NETMASK" up && route add default gw "$GATEWAY" "$card"
+	ifconfig "$card" "$ADDRESS" netmask "$NETMASK" up || return 1
+	route del default dev "$card" 2>/dev/null
+	route add default gw "$GATEWAY" "$card"
 }
 
 if command -v ip >/dev/null; then

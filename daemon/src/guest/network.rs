@@ -42,6 +42,10 @@ impl Capability for Network {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+    use std::path::Path;
+    use std::process::{Command, Output};
+
     use super::super::plan::tests::spec;
     use super::*;
 
@@ -49,5 +53,75 @@ mod tests {
     fn without_a_network_the_image_keeps_its_own() {
         let spec = GuestSpec { network: None, ..spec() };
         assert!(Network.contribute(&spec, &ImageFacts::default()).files.is_empty());
+    }
+
+    /// Runs the script twice in a network of its own, with a card of the address
+    /// `card` and the given programs only, and says what addresses and routes are
+    /// there then.
+    fn run(card: &str, programs: &[(&str, &Path)]) -> Output {
+        let folder = tempfile::tempdir().unwrap();
+        let tools = folder.path().join("tools");
+        std::fs::create_dir(&tools).unwrap();
+        for (name, program) in programs {
+            symlink(program, tools.join(name)).unwrap();
+        }
+        let configuration = folder.path().join("network.conf");
+        let written = Network.contribute(&spec(), &ImageFacts::default()).files;
+        let text = |path: &str| {
+            let file = written.iter().find(|file| file.path == path).unwrap();
+            let super::super::file::Content::File(bytes) = &file.content else { panic!() };
+            String::from_utf8(bytes.clone()).unwrap()
+        };
+        std::fs::write(&configuration, text("/etc/banger/network.conf")).unwrap();
+        let script = text(PROGRAM.path)
+            .replace("/etc/banger/network.conf", configuration.to_str().unwrap())
+            .replace("PATH=/usr/sbin:/usr/bin:/sbin:/bin", &format!("PATH={}", tools.display()))
+            .replace("-gt 200", "-gt 3");
+        let file = folder.path().join("script");
+        std::fs::write(&file, script).unwrap();
+        let around = format!(
+            "set -e; PATH=/usr/sbin:/usr/bin:/sbin:/bin; mount -t sysfs none /sys; \
+             ip link add eth7 address {card} type bridge; \
+             sh {0}; sh {0}; ip -brief address show up; ip route",
+            file.display()
+        );
+        Command::new("unshare")
+            .args(["--map-root-user", "--net", "--mount", "sh", "-c", &around])
+            .output()
+            .unwrap()
+    }
+
+    #[test]
+    fn the_script_manages_with_what_the_image_has() {
+        let (mac, _) = spec().network.unwrap();
+        let busybox = Path::new("/bin/busybox");
+        assert!(busybox.exists(), "this test needs busybox: apt install busybox-static");
+        let ip = ["/usr/bin/ip", "/usr/sbin/ip", "/bin/ip", "/sbin/ip"].map(Path::new);
+        let ip = *ip.iter().find(|path| path.exists()).unwrap();
+        for programs in
+            [&[("ip", ip)][..], &[("ip", busybox)], &[("ifconfig", busybox), ("route", busybox)]]
+        {
+            let output = run(&mac.to_string(), programs);
+            let said = String::from_utf8_lossy(&output.stdout).into_owned();
+            let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.success(), "{programs:?}: {complaint}");
+            for part in ["127.0.0.1/8", "10.0.2.15/24", "default via 10.0.2.2 dev eth7"] {
+                assert!(said.contains(part), "{programs:?}: no {part} in:\n{said}{complaint}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_missing_card_and_missing_programs_are_said() {
+        let busybox = Path::new("/bin/busybox");
+        let output = run("02:00:00:00:00:01", &[("ip", busybox), ("sleep", busybox)]);
+        assert!(!output.status.success());
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains("no network card with address"), "{said}");
+        let (mac, _) = spec().network.unwrap();
+        let output = run(&mac.to_string(), &[]);
+        assert!(!output.status.success());
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains("neither ip nor ifconfig"), "{said}");
     }
 }
