@@ -77,6 +77,28 @@ const BUFFER: usize = 1 << 20;
 /// # Errors
 /// [`CopyError`]; a failed copy leaves no target.
 pub fn copy_preferring_clone(from: &Path, to: &Path) -> Result<Copied, CopyError> {
+    copy(from, to, true)
+}
+
+/// As [`copy_preferring_clone`], but the copy may still be on its way to the disk: for
+/// one that is made anew unless [`make_durable`] has returned.
+///
+/// # Errors
+/// [`CopyError`]; a failed copy leaves no target.
+pub fn copy_for_now(from: &Path, to: &Path) -> Result<Copied, CopyError> {
+    copy(from, to, false)
+}
+
+/// Makes a file durable, and its name.
+///
+/// # Errors
+/// What the system said.
+pub fn make_durable(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()?;
+    path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+}
+
+fn copy(from: &Path, to: &Path, durable: bool) -> Result<Copied, CopyError> {
     let exists = || CopyError::Exists { path: to.to_owned() };
     let failed = |source| CopyError::Copy { from: from.to_owned(), to: to.to_owned(), source };
     let source =
@@ -99,14 +121,16 @@ pub fn copy_preferring_clone(from: &Path, to: &Path) -> Result<Copied, CopyError
     };
     let finish = || {
         target.as_file().set_permissions(source.metadata()?.permissions())?;
-        target.as_file().sync_all()
+        if durable { target.as_file().sync_all() } else { Ok(()) }
     };
     finish().map_err(failed)?;
     target.persist_noclobber(to).map_err(|error| match error.error.kind() {
         io::ErrorKind::AlreadyExists => exists(),
         _ => failed(error.error),
     })?;
-    File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed)?;
+    if durable {
+        File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed)?;
+    }
     Ok(copied)
 }
 

@@ -1,6 +1,5 @@
 //! A disk that is being made: it gets its name when it is whole.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -38,16 +37,14 @@ impl Fresh {
         open::disk(file)
     }
 
-    /// Makes it durable and gives it its name, which must be free.
+    /// Makes its content durable and gives it its name, which must be free. That it has
+    /// this name becomes durable with the folder: without it there is no disk yet.
     pub(super) fn finish(self) -> Result<(), DiskError> {
         let last = &self.last;
         self.file.as_file().sync_all().map_err(DiskError::file("make durable", last))?;
         self.file
             .persist_noclobber(last)
             .map_err(|error| DiskError::file("name", last)(error.error))?;
-        let directory = last.parent().unwrap_or_else(|| Path::new("/"));
-        File::open(directory)
-            .and_then(|directory| directory.sync_all())
-            .map_err(DiskError::file("make durable", last))
+        Ok(())
     }
 }

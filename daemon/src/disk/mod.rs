@@ -11,7 +11,7 @@ mod sizes;
 mod work_disk;
 mod work_seed;
 
-pub use clone::{Copied, CopyError, copy_preferring_clone};
+pub use clone::{Copied, CopyError, copy_for_now, copy_preferring_clone, make_durable};
 pub use error::DiskError;
 pub(crate) use format::format_options;
 pub use open::{filesystem_uuid, open_filesystem};

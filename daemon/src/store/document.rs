@@ -1,7 +1,8 @@
 //! A versioned JSON document that is whole at every instant.
 
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -99,21 +100,39 @@ pub fn read<D: Document>(path: &Path) -> Result<D, DocumentError> {
     serde_json::from_value(Value::Object(members)).map_err(content)
 }
 
-/// Writes a document in place of the one before. It is durable on return.
+/// Writes a document in place of the one before. Its content is durable before it gets
+/// its name, so that after a power cut there is this document or the one before, and
+/// after the end of this process always this one.
 ///
 /// # Errors
 /// [`DocumentError::Write`]; the document before is then still there.
 pub fn write<D: Document>(path: &Path, document: &D) -> Result<(), DocumentError> {
     let failed = |source| DocumentError::Write { path: path.to_owned(), source };
-    let mut value =
-        serde_json::to_value(document).map_err(|error| failed(io::Error::other(error)))?;
+    text(document).and_then(|text| replace(path, &text)).map_err(failed)
+}
+
+/// Writes a document into a folder that is made durable as a whole later.
+///
+/// # Errors
+/// [`DocumentError::Write`].
+pub(super) fn write_new<D: Document>(path: &Path, document: &D) -> Result<(), DocumentError> {
+    let failed = |source| DocumentError::Write { path: path.to_owned(), source };
+    text(document)
+        .and_then(|text| {
+            let mut options = OpenOptions::new();
+            options.write(true).create_new(true).mode(0o600).open(path)?.write_all(&text)
+        })
+        .map_err(failed)
+}
+
+fn text<D: Document>(document: &D) -> io::Result<Vec<u8>> {
+    let mut value = serde_json::to_value(document)?;
     if let Value::Object(members) = &mut value {
         members.insert("version".into(), D::VERSION.into());
     }
-    let mut bytes =
-        serde_json::to_vec_pretty(&value).map_err(|error| failed(io::Error::other(error)))?;
+    let mut bytes = serde_json::to_vec_pretty(&value)?;
     bytes.push(b'\n');
-    replace(path, &bytes).map_err(failed)
+    Ok(bytes)
 }
 
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -122,7 +141,7 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
-    File::open(directory)?.sync_all()
+    Ok(())
 }
 
 #[cfg(test)]

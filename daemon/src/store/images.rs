@@ -92,7 +92,7 @@ impl Images {
     /// # Errors
     /// [`StoreError::Exists`] when there is an image of that name; nothing is left then.
     pub fn finish(&self, staging: Staging, record: &ImageRecord) -> Result<(), StoreError> {
-        document::write(&ImageFiles::in_directory(staging.path()).record(), record)?;
+        document::write_new(&ImageFiles::in_directory(staging.path()).record(), record)?;
         staging.finish(self.files(&record.name).directory())
     }
 

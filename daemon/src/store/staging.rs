@@ -112,10 +112,11 @@ fn sync(path: &Path) -> Result<(), StoreError> {
 /// files to their journal as fast as one.
 fn sync_all(directory: &Path) -> Result<(), StoreError> {
     let entries = fs::read_dir(directory).map_err(StoreError::on("list", directory))?;
-    let files = entries
+    let mut files = entries
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<io::Result<Vec<_>>>()
         .map_err(StoreError::on("list", directory))?;
+    files.push(directory.to_owned());
     std::thread::scope(|scope| {
         let syncing: Vec<_> = files.iter().map(|file| scope.spawn(|| sync(file))).collect();
         syncing.into_iter().try_for_each(|thread| {
@@ -124,8 +125,7 @@ fn sync_all(directory: &Path) -> Result<(), StoreError> {
                 Err(StoreError::on("make durable", directory)(failed))
             })
         })
-    })?;
-    sync(directory)
+    })
 }
 
 /// A folder that has lost its name; its content, which may be gigabytes, is still there.

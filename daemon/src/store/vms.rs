@@ -85,7 +85,7 @@ impl Vms {
     /// # Errors
     /// When that fails; nothing is left then.
     pub fn finish(&self, staging: Staging, record: &VmRecord) -> Result<(), StoreError> {
-        document::write(&VmFiles::in_directory(staging.path()).record(), record)?;
+        document::write_new(&VmFiles::in_directory(staging.path()).record(), record)?;
         staging.finish(self.files(record.id).directory())
     }
 

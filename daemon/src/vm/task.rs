@@ -318,6 +318,19 @@ impl Task {
         Ok(self.view())
     }
 
+    /// Ends the VMM for a VM that is about to go: its record need not say so any more.
+    async fn kill(&mut self, teller: &Teller<Vm>) -> Result<(), Refusal> {
+        let record = self.record();
+        let Some(runtime) = record.phase.runtime() else { return Ok(()) };
+        let (_interrupt, interrupted) = watch::channel(false);
+        let deadline = Some(Duration::ZERO);
+        verb::stop_vm(runtime, &self.files, deadline, teller, interrupted).await?;
+        self.vmm = None;
+        let phase = Phase::Stopped { reason: "killed".to_owned() };
+        self.published.send_replace(VmRecord { phase, ..record });
+        Ok(())
+    }
+
     async fn remove(&mut self, force: bool, teller: &Teller<Vm>) -> Result<Vm, Refusal> {
         let record = self.record();
         if record.phase.runtime().is_some() {
@@ -326,7 +339,7 @@ impl Task {
                 return Err(Refusal::new(Code::FailedPrecondition, format!("{name} runs"))
                     .hint(format!("stop it first, or kill it: banger vm rm --force {name}")));
             }
-            self.stop(Some(Duration::ZERO), teller).await?;
+            self.kill(teller).await?;
         }
         let vm = self.view();
         verb::remove_vm(self.context.clone(), &record, teller).await?;

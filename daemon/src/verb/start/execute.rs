@@ -1,6 +1,6 @@
 //! Carries the plan of a start out.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::guest::{self, GuestSpec, Root, wait::WaitError};
 use crate::net::{AddressPlan, Choice, MacAddress};
 use crate::progress::Teller;
 use crate::store::{Runtime, VmFiles, VmRecord};
-use crate::verb::{blocking, disk_refusal, store_refusal};
+use crate::verb::{OnHost, blocking, disk_refusal, store_refusal};
 use crate::vmm::{self, Accelerator, Host, Running, StartError, VmmSpec};
 
 /// How long a guest may take until it answers.
@@ -38,6 +38,8 @@ struct Start {
     /// UUID of the root filesystem, once it is known.
     root: Option<Uuid>,
     running: Option<Running>,
+    /// Disks that were made and may still be on their way to the host's disk.
+    fresh: Vec<PathBuf>,
 }
 
 /// Starts a VM that does not run: returns when its guest answers ssh. A start that fails
@@ -58,6 +60,7 @@ pub(crate) async fn start_vm(
         undo: Undo::default(),
         root: None,
         running: None,
+        fresh: Vec::new(),
     };
     match start.run().await {
         Ok(running) => Ok(Runtime { started_at: now(), machine: running }),
@@ -113,9 +116,11 @@ impl Start {
     async fn step(&mut self, step: Step, host: &Host) -> Result<(), Refusal> {
         let teller = self.teller.clone();
         match step {
-            Step::CopyRootfs { from, to } => {
-                let copied = teller.stage(Stage::ROOTFS_OVERLAY, "", copy(from, to)).await?;
+            Step::CopyRootfs { from, to, replace } => {
+                let copy = copy(from, to, replace);
+                let copied = teller.stage(Stage::ROOTFS_OVERLAY, "", copy).await?;
                 tracing::debug!(?copied, "root filesystem");
+                self.fresh.push(self.files.rootfs());
                 Ok(())
             }
             Step::PatchRootfs { rootfs, work_disk, first_boot } => {
@@ -134,7 +139,9 @@ impl Start {
                         "creating empty work disk"
                     }
                 };
-                teller.stage(Stage::WORK_DISK, detail, self.work_disk(at, size, seed)).await
+                teller.stage(Stage::WORK_DISK, detail, self.work_disk(at, size, seed)).await?;
+                self.fresh.push(self.files.work_disk());
+                Ok(())
             }
             Step::StartVmm { kernel, initrd, rootfs, work_disk } => {
                 let root = match (&initrd, self.root) {
@@ -155,7 +162,7 @@ impl Start {
                 };
                 teller.stage(Stage::START_VMM, "", self.start_vmm(&spec, host)).await
             }
-            Step::WaitForGuest => teller.stage(Stage::BOOT, "", self.wait_for_guest()).await,
+            Step::WaitForGuest => teller.stage(Stage::BOOT, "", self.boot()).await,
         }
     }
 
@@ -209,6 +216,20 @@ impl Start {
         Ok(())
     }
 
+    /// Waits for the guest. Fresh disks and their names become durable meanwhile: from
+    /// the first boot on they are the user's.
+    async fn boot(&mut self) -> Result<(), Refusal> {
+        let fresh = std::mem::take(&mut self.fresh);
+        let durable = tokio::spawn(blocking(move || {
+            let mut disks = fresh.iter();
+            disks
+                .try_for_each(|disk| disk::make_durable(disk))
+                .on_host("make the VM's disks durable")
+        }));
+        self.wait_for_guest().await?;
+        durable.await.unwrap_or_else(|error| Err(Refusal::from_error(Code::Internal, &error)))
+    }
+
     async fn wait_for_guest(&mut self) -> Result<(), Refusal> {
         let Some(running) = &self.running else { return Ok(()) };
         // Nobody can reach a guest without a network: that its VMM runs is all there is.
@@ -224,10 +245,12 @@ impl Start {
     }
 }
 
-async fn copy(from: PathBuf, to: PathBuf) -> Result<Copied, Refusal> {
+async fn copy(from: PathBuf, to: PathBuf, replace: bool) -> Result<Copied, Refusal> {
     blocking(move || {
-        disk::copy_preferring_clone(Path::new(&from), &to)
-            .map_err(|error| disk_refusal(&error.into()))
+        if replace {
+            std::fs::remove_file(&to).on_host("remove the copy that never booted")?;
+        }
+        disk::copy_for_now(&from, &to).map_err(|error| disk_refusal(&error.into()))
     })
     .await
 }

@@ -26,8 +26,8 @@ pub(super) struct Situation {
 /// One stage of a start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Makes the private copy of the root filesystem.
-    CopyRootfs { from: PathBuf, to: PathBuf },
+    /// Makes the private copy of the root filesystem, in place of one that never booted.
+    CopyRootfs { from: PathBuf, to: PathBuf, replace: bool },
     /// Writes the guest's files into the root filesystem.
     PatchRootfs { rootfs: PathBuf, work_disk: PathBuf, first_boot: bool },
     /// Builds the work disk.
@@ -55,13 +55,20 @@ pub(super) fn plan(record: &VmRecord, situation: &Situation) -> Result<Vec<Step>
     }
     let (files, image_files) = (&situation.files, &situation.image_files);
     let mut steps = Vec::new();
-    if !situation.has_rootfs {
-        steps.push(Step::CopyRootfs { from: image_files.rootfs(), to: files.rootfs() });
+    // One that never booted holds nothing of anybody's, and may be damaged: it was not yet
+    // durable when the host lost its power, or the guest died of it.
+    let first_boot = !record.booted || !situation.has_rootfs;
+    if first_boot {
+        steps.push(Step::CopyRootfs {
+            from: image_files.rootfs(),
+            to: files.rootfs(),
+            replace: situation.has_rootfs,
+        });
     }
     steps.push(Step::PatchRootfs {
         rootfs: files.rootfs(),
         work_disk: files.work_disk(),
-        first_boot: !record.booted || !situation.has_rootfs,
+        first_boot,
     });
     // A work disk that exists is the user's data.
     if !situation.has_work_disk {
@@ -143,6 +150,12 @@ mod tests {
     fn without_a_seed_and_an_initrd() {
         let mut situation = Situation { has_work_seed: false, ..situation() };
         situation.image.as_mut().unwrap().has_initrd = false;
+        insta::assert_debug_snapshot!(plan(&record(), &situation).unwrap());
+    }
+
+    #[test]
+    fn after_a_failed_first_start_the_root_filesystem_is_made_anew() {
+        let situation = Situation { has_rootfs: true, has_work_disk: true, ..situation() };
         insta::assert_debug_snapshot!(plan(&record(), &situation).unwrap());
     }
 
