@@ -48,6 +48,41 @@ fn vms_run_on_and_are_found_again() {
 }
 
 #[test]
+fn a_restart_of_the_host_is_no_failure() {
+    let Some(place) = Place::with_image() else { return };
+    place.owner.ok(["vm", "create", "--name", "web"]);
+    place.owner.ok(["vm", "start", "web"]);
+    place.kill_daemon();
+    place.kill(place.vmms()[0]);
+    let vm = place.owner.state().join("vms");
+    let record = std::fs::read_dir(vm).unwrap().next().unwrap().unwrap().path().join("record.json");
+    let text = std::fs::read_to_string(&record).unwrap();
+    let run = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    assert!(text.contains(run.trim()));
+    place.owner.write(&record, text.replace(run.trim(), "an earlier run").as_bytes());
+    place.wait_for("web", "stopped");
+    assert_eq!(place.vm("web")["state_reason"], "the host restarted");
+    place.owner.ok(["vm", "start", "web"]);
+}
+
+#[test]
+fn what_a_later_banger_wrote_is_left_alone() {
+    let Some(place) = Place::with_image() else { return };
+    place.owner.ok(["vm", "create", "--name", "web"]);
+    place.owner.ok(["daemon", "stop"]);
+    let vm = place.owner.state().join("vms");
+    let record = std::fs::read_dir(vm).unwrap().next().unwrap().unwrap().path().join("record.json");
+    let text = std::fs::read_to_string(&record).unwrap();
+    let later = text.replace("\"version\": 1", "\"version\": 2");
+    assert_ne!(later, text);
+    place.owner.write(&record, later.as_bytes());
+    assert_eq!(place.owner.ok(["vm", "ls", "-q"]), "");
+    assert_eq!(std::fs::read_to_string(&record).unwrap(), later);
+    let log = std::fs::read_to_string(place.owner.state().join("bangerd.log")).unwrap();
+    assert!(log.contains("use the newer banger again"), "{log}");
+}
+
+#[test]
 fn killed_while_it_stops_a_vm() {
     let Some(place) = Place::with_image() else { return };
     place.mode("deaf");

@@ -23,6 +23,8 @@ use crate::vmm::console::printable;
 
 /// How long a builder that is not wanted any more may clean up.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a builder whose tar breaks off may take to say why.
+const BLAME: Duration = Duration::from_secs(5);
 /// Lines of the builder's words that are kept for an error.
 const TAIL: usize = 12;
 /// Longest line that is read at once, in bytes.
@@ -73,10 +75,9 @@ async fn attend(started: Started, worker: Worker, teller: &Teller<Image>) -> Res
                 Ok(()) => taking.await,
                 failed => failed,
             },
-            // A root filesystem that cannot be taken in makes the builder fail too.
             taken = &mut taking => match taken {
                 Ok(()) => building.await,
-                failed => failed,
+                Err(refusal) => Err(blame(refusal, building).await),
             },
             () = teller.abandoned() => Err(Refusal::new(
                 Code::Aborted,
@@ -90,6 +91,20 @@ async fn attend(started: Started, worker: Worker, teller: &Teller<Image>) -> Res
         builder.over = true;
     }
     outcome
+}
+
+/// Whose fault it is that the tar could not be taken in: a builder that fails in the
+/// middle cuts it, and a tar that is not taken makes the builder fail.
+async fn blame(refusal: Refusal, building: impl Future<Output = Result<(), Refusal>>) -> Refusal {
+    if refusal.code != Code::InvalidArgument {
+        return refusal;
+    }
+    match tokio::time::timeout(BLAME, building).await {
+        Ok(Err(builder)) if !builder.chain.iter().any(|line| line.contains("Broken pipe")) => {
+            builder
+        }
+        _ => refusal,
+    }
 }
 
 fn refused(error: &BuildError) -> Refusal {

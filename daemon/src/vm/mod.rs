@@ -23,6 +23,7 @@
 mod abandoned;
 mod ending;
 mod handle;
+mod operations;
 mod registry;
 mod task;
 mod view;

@@ -5,18 +5,17 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use banger_proto::{Code, Refusal, Vm, VmState};
+use banger_proto::{Code, Refusal, Vm};
 use tokio::sync::{mpsc, watch};
 
+use super::abandoned;
 use super::handle::Command;
 use super::view::view;
-use super::{abandoned, ending};
 use crate::context::Context;
 use crate::progress::Teller;
 use crate::spawn::Process;
-use crate::store::{Phase, Runtime, VmFiles, VmRecord};
-use crate::verb;
-use crate::vmm::{self, Stopped, console};
+use crate::store::{VmFiles, VmRecord};
+use crate::vmm::console;
 
 /// How often the console's log is cut to its size.
 const TRIM_EVERY: Duration = Duration::from_secs(30);
@@ -24,14 +23,14 @@ const TRIM_EVERY: Duration = Duration::from_secs(30);
 /// One VM's life.
 #[derive(Debug)]
 pub(super) struct Task {
-    context: Arc<Context>,
-    files: VmFiles,
-    published: watch::Sender<VmRecord>,
+    pub(super) context: Arc<Context>,
+    pub(super) files: VmFiles,
+    pub(super) published: watch::Sender<VmRecord>,
     asked: mpsc::UnboundedReceiver<Command>,
     /// What came while something else was under way.
     waiting: VecDeque<Command>,
     /// The VMM, while it runs.
-    vmm: Option<Process>,
+    pub(super) vmm: Option<Process>,
     holds: usize,
     /// The last hold was let go of.
     released: bool,
@@ -63,13 +62,13 @@ enum Next {
 
 /// An operation that takes long, for commands that come meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Operation {
+pub(super) enum Operation {
     Start,
     Stop,
 }
 
 /// The answer to whoever waits for an operation while the daemon ends.
-fn ends() -> Refusal {
+pub(super) fn ends() -> Refusal {
     Refusal::new(Code::Unavailable, "bangerd ends").hint("see how it went on: banger vm ls")
 }
 
@@ -92,11 +91,11 @@ impl Task {
         }
     }
 
-    fn record(&self) -> VmRecord {
+    pub(super) fn record(&self) -> VmRecord {
         self.published.borrow().clone()
     }
 
-    fn view(&self) -> Vm {
+    pub(super) fn view(&self) -> Vm {
         view(&self.published.borrow(), &self.files)
     }
 
@@ -142,7 +141,7 @@ impl Task {
     }
 
     /// Holds the VMM that the record names. Where it has ended, that is noticed at once.
-    fn hold_vmm(&mut self) {
+    pub(super) fn hold_vmm(&mut self) {
         if let Some(runtime) = self.record().phase.runtime() {
             match Process::find(&runtime.machine.vmm) {
                 Ok(found) => self.vmm = found,
@@ -181,7 +180,7 @@ impl Task {
     /// they contradict it, interrupt it where they overrule it, and wait otherwise. `None`
     /// when the daemon ends and the operation goes on without it: a guest that was asked to
     /// shut down does so, and the next daemon sees it end.
-    async fn attend<R>(
+    pub(super) async fn attend<R>(
         &mut self,
         operation: Operation,
         interrupt: &watch::Sender<bool>,
@@ -236,130 +235,6 @@ impl Task {
             .hint(format!("wait for it, or break it off: banger vm stop {name}"))
     }
 
-    async fn start(&mut self, teller: &Teller<Vm>) -> Result<Vm, Refusal> {
-        let record = self.record();
-        if record.phase.runtime().is_some() {
-            return Err(Refusal::new(
-                Code::FailedPrecondition,
-                format!("{} runs already", record.name),
-            )
-            .hint(format!("use it: banger vm ssh {}", record.name)));
-        }
-        let before = record.phase.clone();
-        self.change(|record| record.phase = Phase::Starting {}).await;
-        let (interrupt, interrupted) = watch::channel(false);
-        let work = verb::start_vm(
-            self.context.clone(),
-            record.clone(),
-            self.files.clone(),
-            teller.clone(),
-            interrupted,
-        );
-        let outcome = self.attend(Operation::Start, &interrupt, work).await;
-        match outcome.unwrap_or_else(|| Err(ends())) {
-            Ok(runtime) => {
-                self.change(|record| {
-                    record.booted = true;
-                    record.phase = Phase::Running { runtime };
-                })
-                .await;
-                self.hold_vmm();
-                tracing::info!(vm = %record.name, "runs");
-                Ok(self.view())
-            }
-            Err(refusal) => {
-                let phase = match (&refusal.code, before) {
-                    (Code::Aborted, Phase::Created {}) => Phase::Created {},
-                    (Code::Aborted, _) => Phase::Stopped { reason: refusal.message.clone() },
-                    _ => Phase::Failed {
-                        reason: format!("start failed ({}): {}", refusal.stage, refusal.message),
-                    },
-                };
-                tracing::warn!(vm = %record.name, stage = refusal.stage, error = %refusal, "did not start");
-                self.change(|record| record.phase = phase).await;
-                Err(refusal)
-            }
-        }
-    }
-
-    async fn stop(
-        &mut self,
-        deadline: Option<Duration>,
-        teller: &Teller<Vm>,
-    ) -> Result<Vm, Refusal> {
-        let record = self.record();
-        let Some(runtime) = record.phase.runtime().cloned() else {
-            if record.phase.state() != VmState::Stopped {
-                let state = record.phase.state();
-                teller.notice(format!("{} does not run: it is {state}", record.name));
-            }
-            return Ok(self.view());
-        };
-        let stopping = Phase::Stopping { runtime: runtime.clone() };
-        self.change(|record| record.phase = stopping).await;
-        let (interrupt, interrupted) = watch::channel(false);
-        let files = self.files.clone();
-        let work = verb::stop_vm(&runtime, &files, deadline, teller, interrupted);
-        let stopped = match self.attend(Operation::Stop, &interrupt, work).await {
-            Some(Ok(stopped)) => stopped,
-            None => return Err(ends()),
-            Some(Err(refusal)) => {
-                self.change(|record| record.phase = Phase::Running { runtime }).await;
-                return Err(refusal);
-            }
-        };
-        self.vmm = None;
-        let reason = match stopped {
-            Stopped::Killed => "killed: it did not shut down by itself".to_owned(),
-            Stopped::Orderly | Stopped::Already => String::new(),
-        };
-        self.change(|record| record.phase = Phase::Stopped { reason }).await;
-        tracing::info!(vm = %record.name, ?stopped, "stopped");
-        Ok(self.view())
-    }
-
-    /// Ends the VMM for a VM that is about to go: its record need not say so any more.
-    async fn kill(&mut self, teller: &Teller<Vm>) -> Result<(), Refusal> {
-        let record = self.record();
-        let Some(runtime) = record.phase.runtime() else { return Ok(()) };
-        let (_interrupt, interrupted) = watch::channel(false);
-        let deadline = Some(Duration::ZERO);
-        verb::stop_vm(runtime, &self.files, deadline, teller, interrupted).await?;
-        self.vmm = None;
-        let phase = Phase::Stopped { reason: "killed".to_owned() };
-        self.published.send_replace(VmRecord { phase, ..record });
-        Ok(())
-    }
-
-    async fn remove(&mut self, force: bool, teller: &Teller<Vm>) -> Result<Vm, Refusal> {
-        let record = self.record();
-        if record.phase.runtime().is_some() {
-            if !force {
-                let name = &record.name;
-                return Err(Refusal::new(Code::FailedPrecondition, format!("{name} runs"))
-                    .hint(format!("stop it first, or kill it: banger vm rm --force {name}")));
-            }
-            self.kill(teller).await?;
-        }
-        let vm = self.view();
-        verb::remove_vm(self.context.clone(), &record, teller).await?;
-        tracing::info!(vm = %vm.name, "removed");
-        Ok(vm)
-    }
-
-    async fn vmm_ended(&mut self) {
-        self.vmm = None;
-        let record = self.record();
-        let Some(Runtime { machine, .. }) = record.phase.runtime() else { return };
-        // What ran for the VMM ends too; the VMM itself has ended already.
-        if let Err(error) = vmm::stop(machine, &self.files.run(), Duration::ZERO).await {
-            tracing::error!(%error, "cannot clean up after a VMM");
-        }
-        let phase = ending::of(&self.files.run(), matches!(record.phase, Phase::Stopping { .. }));
-        tracing::warn!(vm = %record.name, ?phase, "the VMM ended on its own");
-        self.change(|record| record.phase = phase).await;
-    }
-
     async fn trim(&self) {
         let files = self.files.run();
         let trimmed = tokio::task::spawn_blocking(move || console::trim(&files, console::LIMIT));
@@ -387,7 +262,7 @@ impl Task {
 
     /// Changes the record, first on disk and then for everybody. A record that cannot
     /// be written is still true in this daemon, and the next change tries again.
-    async fn change(&mut self, change: impl FnOnce(&mut VmRecord)) {
+    pub(super) async fn change(&mut self, change: impl FnOnce(&mut VmRecord)) {
         let mut record = self.record();
         change(&mut record);
         let context = self.context.clone();
