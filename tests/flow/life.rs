@@ -68,6 +68,56 @@ fn from_create_to_rm() {
     assert!(place.leftovers().is_empty());
 }
 
+/// The names and details of the stages in a table of `--timings`.
+fn stages(table: &str) -> Vec<String> {
+    let rows = table.lines().filter(|line| line.ends_with(" ms") && line.contains("   "));
+    rows.map(|line| {
+        let words: Vec<_> =
+            line.split("  ").map(str::trim).filter(|word| !word.is_empty()).collect();
+        words[..words.len() - 1].join(": ")
+    })
+    .collect()
+}
+
+#[test]
+fn the_stages_of_a_start_are_told_in_their_order() {
+    let Some(place) = Place::with_image() else { return };
+    let start = |name: &str| {
+        let output = place.owner.run(["vm", "start", "--timings", name]);
+        assert!(output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    place.owner.ok(["vm", "create", "--name", "one"]);
+    let told = start("one");
+    let expected = [
+        "probe_host: what this host runs VMs with",
+        "check_image",
+        "prepare_rootfs_overlay",
+        "patch_rootfs",
+        "prepare_work_disk: applying work seed",
+        "start_vmm",
+        "boot_guest",
+    ];
+    assert_eq!(stages(&told)[..expected.len()], expected, "{told}");
+    assert!(told.contains("network by slirp"), "what the guest can reach is said: {told}");
+    place.owner.ok(["vm", "stop", "one"]);
+    let told = start("one");
+    assert_eq!(stages(&told)[..4], ["check_image", "patch_rootfs", "start_vmm", "boot_guest"]);
+
+    let seed = place.owner.images().join("tiny/rootfs.work-seed.ext4");
+    std::fs::remove_file(seed).unwrap();
+    place.owner.ok(["vm", "create", "--name", "two"]);
+    let told = start("two");
+    assert!(
+        stages(&told).contains(&"prepare_work_disk: creating empty work disk".into()),
+        "{told}"
+    );
+    assert!(told.contains("no work seed"), "{told}");
+    let folder = PathBuf::from(place.vm("two")["directory"].as_str().unwrap());
+    place.owner.ok(["vm", "stop", "two"]);
+    fsck::assert_clean(&folder.join("work.ext4"));
+}
+
 #[test]
 fn a_name_is_one_vms_and_is_made_up_when_none_is_given() {
     let Some(place) = Place::with_image() else { return };

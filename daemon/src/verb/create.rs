@@ -6,7 +6,7 @@ use banger_proto::{
     Code, Cpus, ImageName, Isolation, Mib, NewVm, Refusal, Vm, VmId, VmName, VmState,
 };
 
-use super::{blocking, names::made_up, store_refusal};
+use super::{blocking, host_memory, names::made_up, store_refusal};
 use crate::context::now;
 use crate::keys;
 use crate::spawn::ProcessId;
@@ -116,19 +116,11 @@ fn default_cpus() -> Result<Cpus, Refusal> {
 
 /// A GiB, or a quarter of what a small host has.
 fn default_memory() -> Result<Mib, Refusal> {
-    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    Ok(Mib::new(memory_for(host_memory_mib(&text)))?)
+    Ok(Mib::new(memory_for(host_memory::total_mib()))?)
 }
 
 fn memory_for(host_mib: Option<u64>) -> u64 {
     host_mib.map_or(1024, |host| (host / 4).clamp(256, 1024))
-}
-
-/// The host's memory in MiB, from the text of `/proc/meminfo`.
-fn host_memory_mib(meminfo: &str) -> Option<u64> {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
-    Some(kib / 1024)
 }
 
 #[cfg(test)]
@@ -179,9 +171,6 @@ mod tests {
 
     #[test]
     fn memory_follows_the_host() {
-        let text = "MemFree: 1 kB\nMemTotal:       24656896 kB\n";
-        assert_eq!(host_memory_mib(text), Some(24_079));
-        assert_eq!(host_memory_mib("MemTotal: x"), None);
         assert_eq!(memory_for(None), 1024);
         assert_eq!(memory_for(Some(24_079)), 1024);
         assert_eq!(memory_for(Some(2000)), 500);

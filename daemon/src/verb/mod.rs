@@ -1,6 +1,7 @@
 //! What the daemon can be asked for: a verb a file.
 
 mod create;
+mod host_memory;
 mod images;
 mod logs;
 mod names;

@@ -16,7 +16,7 @@ use crate::guest::{self, GuestSpec, Root, wait::WaitError};
 use crate::net::{AddressPlan, Choice, MacAddress};
 use crate::progress::Teller;
 use crate::store::{Runtime, VmFiles, VmRecord};
-use crate::verb::{OnHost, blocking, disk_refusal, store_refusal};
+use crate::verb::{OnHost, blocking, disk_refusal, host_memory, store_refusal};
 use crate::vmm::{self, Accelerator, Host, Running, StartError, VmmSpec};
 
 /// How long a guest may take until it answers.
@@ -80,6 +80,9 @@ impl Start {
             teller.stage("probe_host", "what this host runs VMs with", self.context.host()).await?
         };
         let steps = teller.stage("check_image", "", self.decide()).await?;
+        if let Some(words) = memory_notice(self.record.memory, host_memory::available_mib()) {
+            teller.notice(words);
+        }
         for step in steps {
             if *self.interrupted.borrow() {
                 return Err(self.broken_off());
@@ -245,6 +248,15 @@ impl Start {
     }
 }
 
+/// What to say when the host may not have the memory that the guest may take. It is no
+/// reason to refuse: a guest seldom takes all of it.
+fn memory_notice(wanted: Mib, available_mib: Option<u64>) -> Option<String> {
+    let available = available_mib.filter(|available| *available < wanted.get())?;
+    Some(format!(
+        "the guest may take {wanted} of memory, and the host has {available} MiB to spare"
+    ))
+}
+
 async fn copy(from: PathBuf, to: PathBuf, replace: bool) -> Result<Copied, Refusal> {
     blocking(move || {
         if replace {
@@ -273,4 +285,18 @@ fn guest_refusal(error: &WaitError, record: &VmRecord) -> Refusal {
         .hint(format!("see all it said: banger vm logs {}", record.name));
     error.console().clone_into(&mut refusal.console_tail);
     refusal
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_little_memory_is_said() {
+        let wanted = Mib::new(1024).unwrap();
+        assert_eq!(memory_notice(wanted, None), None);
+        assert_eq!(memory_notice(wanted, Some(1024)), None);
+        let words = memory_notice(wanted, Some(700)).unwrap();
+        assert!(words.contains("1 GiB") && words.contains("700 MiB"), "{words}");
+    }
 }
