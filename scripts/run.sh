@@ -7,3 +7,12 @@ cd "$(dirname "$0")/.."
 get_ready
 say "banger vm run --rm --timings -- uname -a"
 as_owner "$bin/banger" vm run --rm --timings --image "$image" -- uname -a
+
+# Where to go on from here.
+if is_root; then
+    say "banger is in $bin; its VMs are $owner's: su - $owner, then $bin/banger --help"
+elif [[ :$PATH: != *:$bin:* ]]; then
+    say "banger is in $bin, which is not in your PATH"
+else
+    say "banger --help says what else there is"
+fi
