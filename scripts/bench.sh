@@ -10,16 +10,16 @@ record=docs/performance.md
 get_ready
 tables=$(mktemp -d)
 trap 'rm -rf "$tables"' EXIT
-# The first fills the caches and is not counted; it also says how the guest runs.
+# The first fills the caches and is not counted.
 as_owner "$bin/banger" vm run --rm --image "$image" -- true
 for run in $(seq "$runs"); do
     say "run $run of $runs"
     as_owner "$bin/banger" vm run --rm --quiet --timings --image "$image" -- true 2>"$tables/$run"
 done
-emulation=$(as_owner "$bin/banger" vm create --image "$image" --quiet)
-as_owner "$bin/banger" vm start --quiet "$emulation"
-how=$(as_owner "$bin/banger" vm inspect "$emulation" | awk '$1 == "accelerator" || $1 == "network" { print $2 }' | paste -sd ' ')
-as_owner "$bin/banger" vm rm --force --quiet "$emulation"
+sample=$(as_owner "$bin/banger" vm create --image "$image" --quiet)
+as_owner "$bin/banger" vm start --quiet "$sample"
+how=$(as_owner "$bin/banger" vm inspect "$sample" | awk '$1 == "accelerator" || $1 == "network" { print $2 }' | paste -sd ' ')
+as_owner "$bin/banger" vm rm --force --quiet "$sample"
 
 # Each line of a table ends with a time in ms; the name is all before the first two blanks.
 median_table() {
@@ -45,10 +45,11 @@ mkdir -p "$(dirname "$record")"
     echo "# Performance"
     echo
     echo "Written by \`make bench\`: $runs runs of \`banger vm run --rm -- true\` one after another, in milliseconds. \"banger's own"
-    echo "work\" is the total without the rootfs copy, the guest's boot and what ran in it."
+    echo "work\" is the total without the rootfs copy, the VMM's start, the guest's boot and shutdown, and what ran in it; 100 ms is what"
+    echo "it is held to."
     echo
     echo "$(date -u +%Y-%m-%d), version $("$PWD/target/release/banger" --version | cut -d' ' -f2), $(nproc) processors," \
-        "Linux $(uname -r | cut -d. -f1,2), $(stat -f -c %T "$owner_home"), guest on $how."
+        "Linux $(uname -r | cut -d. -f1,2), $(df --output=fstype "$owner_home" | tail -n 1), guest on $how."
     echo
     echo "| stage | fastest | median | slowest |"
     echo "| --- | ---: | ---: | ---: |"
