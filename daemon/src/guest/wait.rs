@@ -14,10 +14,10 @@ use crate::vmm::{Files, console};
 
 /// The shortest and the longest time between one attempt and the next.
 const BETWEEN: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)];
-/// The shortest and the longest time that an attempt is given. The network's program
-/// accepts a connection long before the guest does, and does not always carry it over
-/// when the guest is up.
-const ATTEMPT: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(8)];
+/// How long an attempt is kept open. The network's program accepts a connection long
+/// before the guest does, and a passt of 2023 keeps a processor busy over one that its
+/// client has closed until it gives the guest up itself, after 10 s: so it goes first.
+const ATTEMPT: Duration = Duration::from_secs(11);
 /// Lines of the console that an error shows.
 const TAIL: usize = 20;
 
@@ -104,9 +104,9 @@ fn ended(files: &Files) -> WaitError {
 /// Tries again and again, several attempts at once: one that the guest was not
 /// ready for may hang, and must not hold up the next.
 ///
-/// The longer it takes, the rarer the attempts, and the more time each is given: a
-/// guest that boots slowly answers slowly too. Never more than five or so are open,
-/// because sshd turns clients away once ten have not logged in yet.
+/// The longer it takes, the rarer the attempts: a guest that boots slowly answers slowly
+/// too, and sshd turns clients away once ten have not logged in yet. Attempts from before
+/// the guest had a network do not count there: its kernel refuses them when it has one.
 async fn greeting(port: u16) {
     let start = Instant::now();
     let mut attempts = JoinSet::new();
@@ -115,8 +115,7 @@ async fn greeting(port: u16) {
         tokio::select! {
             () = tokio::time::sleep_until(next) => {
                 let so_far = start.elapsed();
-                let given = (so_far / 4).clamp(ATTEMPT[0], ATTEMPT[1]);
-                attempts.spawn(tokio::time::timeout(given, greeted(port)));
+                attempts.spawn(tokio::time::timeout(ATTEMPT, greeted(port)));
                 next = Instant::now() + (so_far / 20).clamp(BETWEEN[0], BETWEEN[1]);
             }
             Some(outcome) = attempts.join_next() => {
