@@ -21,7 +21,7 @@ bench: ## measures a run's stages into docs/performance.md
 	@scripts/bench.sh
 
 install: build ## the programs, into $(DESTDIR)$(PREFIX)/bin
-	scripts/install.sh "$(DESTDIR)$(PREFIX)/bin"
+	packaging/install.sh "$(DESTDIR)$(PREFIX)/bin"
 
 uninstall: ## removes what install put there; VMs and images stay
 	rm -f "$(DESTDIR)$(PREFIX)/bin/banger" "$(DESTDIR)$(PREFIX)/bin/bangerd"

@@ -9,7 +9,7 @@ need_packages build test
 cargo fmt --check
 cargo clippy --workspace --all-targets --locked -- -D warnings
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
-shellcheck --external-sources scripts/*.sh .ci/run
+shellcheck --external-sources scripts/*.sh packaging/*.sh .ci/run
 if cargo deny --version >/dev/null 2>&1; then
     cargo deny --locked --log-level error check licenses bans sources
     # The list of known holes comes from the network; being without it is no reason to fail, a hole in it is.

@@ -7,8 +7,9 @@ use std::process::Command;
 use banger_tests::{repository, root, skip};
 
 fn scripts() -> Vec<PathBuf> {
-    let mut found: Vec<_> = fs::read_dir(repository().join("scripts"))
-        .expect("the scripts are there")
+    let folder = |name| fs::read_dir(repository().join(name)).expect("the scripts are there");
+    let mut found: Vec<_> = folder("scripts")
+        .chain(folder("packaging"))
         .map(|entry| entry.expect("an entry can be read").path())
         .filter(|path| path.extension().is_some_and(|e| e == "sh"))
         .chain([repository().join(".ci/run")])
