@@ -88,7 +88,7 @@ impl Batch {
     /// to fall back to: make new images under another name, and rename them.
     ///
     /// # Errors
-    /// What [`format`] and [`Batch::open`] meet.
+    /// What [`format()`] and [`Batch::open`] meet.
     pub fn create(disk: Arc<dyn Disk>, options: &FormatOptions) -> Result<Self> {
         format(&*disk, options)?;
         Self::begin(disk, true).map(|batch| Self { fresh: true, ..batch })
