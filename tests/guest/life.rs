@@ -68,6 +68,8 @@ fn a_daemon_that_is_killed_finds_its_vms_again() {
         .unwrap();
     for daemon in String::from_utf8(daemon.stdout).unwrap().split_whitespace() {
         Command::new("kill").args(["-9", daemon]).status().unwrap();
+        let process = std::path::Path::new("/proc").join(daemon);
+        image::wait_for("the daemon to be gone", || !process.join("exe").exists());
     }
     // The next command starts a daemon, which finds the same VMM.
     assert_eq!(owner.ok(["vm", "exec", "on", "--", "hostname"]), "on\n");
