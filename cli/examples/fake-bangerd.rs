@@ -117,6 +117,11 @@ impl Daemon for Fake {
     type HoldVmStream = Answers<wire::HoldEvent>;
 
     async fn describe(&self, _: Request<wire::DescribeRequest>) -> Answer<wire::DescribeResponse> {
+        if told("dies when asked") && !home().join("has-died").exists() {
+            fs::write(home().join("has-died"), "").unwrap();
+            // As kill -9 does it: no answer, and the socket stays.
+            std::process::exit(9);
+        }
         // Only the first one is old: what is started after it is the right one.
         let old = told("old version") && !home().join("was-old").exists();
         let version = if old { "0.0.1" } else { env!("CARGO_PKG_VERSION") };

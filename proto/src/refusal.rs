@@ -145,7 +145,10 @@ impl From<Status> for Refusal {
                 stage: detail.stage,
                 console_tail: detail.console_tail,
             },
-            // Not ours: the transport's own word.
+            // Not ours: the transport's own word, without the shape of its type around it.
+            _ if !status.message().is_empty() => {
+                Self { message: status.message().to_owned(), ..Self::from_error(code, &status) }
+            }
             _ => Self::from_error(code, &status),
         }
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use banger_proto::client::Client;
+use banger_proto::client::{Client, Description};
 use banger_proto::paths::{PathError, Paths, private_directory};
 use banger_proto::{Code, Refusal};
 use rustix::fs::{FlockOperation, flock};
@@ -50,6 +50,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// How long somebody else's daemon may take to answer after ours has ended: it found the
 /// other one there.
 const GRACE: Duration = Duration::from_secs(2);
+/// How often a daemon that ends instead of answering is asked again.
+const GREETINGS: usize = 3;
 /// Time between two looks.
 const LOOK: Duration = Duration::from_millis(3);
 
@@ -78,8 +80,8 @@ pub(crate) async fn running() -> Result<Option<Client>, DaemonError> {
 pub(crate) async fn connect(terminal: Terminal) -> Result<Client, DaemonError> {
     let paths = paths()?;
     private_directory(&paths.runtime)?;
-    let mut client = connect_or_start(&paths).await?;
-    let Ok(other) = client.describe().await else { return Ok(client) };
+    let (mut client, other) = greet(&paths).await?;
+    let Some(other) = other else { return Ok(client) };
     if other.version == VERSION {
         return Ok(client);
     }
@@ -88,13 +90,34 @@ pub(crate) async fn connect(terminal: Terminal) -> Result<Client, DaemonError> {
         other.version
     ));
     end(&mut client, &paths.socket()).await?;
-    let mut client = connect_or_start(&paths).await?;
-    if let Ok(description) = client.describe().await
-        && description.version != VERSION
-    {
+    let (client, other) = greet(&paths).await?;
+    if let Some(description) = other.filter(|other| other.version != VERSION) {
         terminal.note(&format!("banger {VERSION} talks to bangerd {}", description.version));
     }
     Ok(client)
+}
+
+/// A connection, and who answers. A daemon that is just being killed still takes connections
+/// and answers none: asking who it is changes nothing, and can be done again elsewhere.
+async fn greet(paths: &Paths) -> Result<(Client, Option<Description>), DaemonError> {
+    let mut client = connect_or_start(paths).await?;
+    for _ in 0..GREETINGS {
+        match client.describe().await {
+            Ok(description) => return Ok((client, Some(description))),
+            Err(refusal) if refusal.code == Code::Unavailable || is_cut(&refusal) => {
+                sleep(LOOK).await;
+                client = connect_or_start(paths).await?;
+            }
+            // It lives; what the command asks of it will tell what is wrong.
+            Err(_) => return Ok((client, None)),
+        }
+    }
+    Ok((client, None))
+}
+
+/// Whether the connection ended in the middle of a call.
+fn is_cut(refusal: &Refusal) -> bool {
+    refusal.stage.is_empty() && refusal.chain.iter().any(|cause| cause.contains("transport error"))
 }
 
 /// Ends the daemon that runs, if one does, and says whether one did.

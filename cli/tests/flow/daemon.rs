@@ -45,6 +45,14 @@ fn what_a_killed_one_left_is_taken_over() {
 }
 
 #[test]
+fn one_that_dies_while_it_is_asked_is_replaced() {
+    let place = Place::new(&["dies when asked"]);
+    let ran = place.run(&["ls", "-q"]);
+    assert_eq!((ran.out.as_str(), ran.err.as_str()), ("web\ndb\n", ""));
+    assert_eq!(place.calls(), ["started", "started"]);
+}
+
+#[test]
 fn one_of_another_version_is_replaced() {
     let place = Place::new(&["old version"]);
     let ran = place.run(&["ls", "-q"]);
