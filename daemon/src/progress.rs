@@ -1,7 +1,7 @@
 //! What a long operation tells its caller while it goes on, and how it ends.
 
 use std::future::Future;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use banger_proto::{Event, Progress, Refusal, Stage};
 use tokio::sync::mpsc;
@@ -85,6 +85,33 @@ impl<T> Teller<T> {
                 Err(refusal)
             }
         }
+    }
+}
+
+/// Says when it is time for the next report of progress: a few times a second are enough
+/// for whoever looks on.
+#[derive(Debug)]
+pub struct Sparingly {
+    last: Instant,
+}
+
+impl Sparingly {
+    /// Least time between two reports.
+    const APART: Duration = Duration::from_millis(100);
+
+    /// The first report is due after a while too: what is quick needs none.
+    #[must_use]
+    pub fn begin() -> Self {
+        Self { last: Instant::now() }
+    }
+
+    /// Whether a report is due; when it is, the next one is due after a while.
+    pub fn now(&mut self) -> bool {
+        let due = self.last.elapsed() >= Self::APART;
+        if due {
+            self.last = Instant::now();
+        }
+        due
     }
 }
 

@@ -59,9 +59,22 @@ pub enum Event<T> {
     Done(T),
 }
 
-/// The parts that every stream of events has.
+impl From<wire::Progress> for Progress {
+    fn from(wire: wire::Progress) -> Self {
+        let wire::Progress { bytes, total_bytes } = wire;
+        Self { bytes, total_bytes: (total_bytes != 0).then_some(total_bytes) }
+    }
+}
+
+impl From<Progress> for wire::Progress {
+    fn from(progress: Progress) -> Self {
+        Self { bytes: progress.bytes, total_bytes: progress.total_bytes.unwrap_or(0) }
+    }
+}
+
+/// Every stream of events has the same parts but for what it ends with.
 macro_rules! event_conversions {
-    ($wire_event:ident, $wire_oneof:path, $done:ty, { $($progress_in:tt)* }, $progress_out:expr) => {
+    ($wire_event:ident, $wire_oneof:path, $done:ty) => {
         impl TryFrom<wire::$wire_event> for Event<$done> {
             type Error = Invalid;
 
@@ -79,7 +92,7 @@ macro_rules! event_conversions {
                         Duration::from_micros(stage.duration_us),
                     ),
                     Wire::Notice(notice) => Self::Notice(notice.text),
-                    $($progress_in)*
+                    Wire::Progress(progress) => Self::Progress(progress.into()),
                     Wire::Done(done) => Self::Done(done.try_into()?),
                 })
             }
@@ -88,41 +101,26 @@ macro_rules! event_conversions {
         impl From<Event<$done>> for wire::$wire_event {
             fn from(event: Event<$done>) -> Self {
                 use $wire_oneof as Wire;
-                let progress: fn(Progress) -> Option<Wire> = $progress_out;
-                let event = match event {
+                let event = Some(match event {
                     Event::StageStarted(Stage { name, detail }) => {
-                        Some(Wire::StageStarted(wire::StageStarted { name, detail }))
+                        Wire::StageStarted(wire::StageStarted { name, detail })
                     }
                     Event::StageFinished(Stage { name, detail }, duration) => {
                         let duration_us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-                        Some(Wire::StageFinished(wire::StageFinished { name, detail, duration_us }))
+                        Wire::StageFinished(wire::StageFinished { name, detail, duration_us })
                     }
-                    Event::Notice(text) => Some(Wire::Notice(wire::Notice { text })),
-                    Event::Progress(done) => progress(done),
-                    Event::Done(done) => Some(Wire::Done(done.into())),
-                };
+                    Event::Notice(text) => Wire::Notice(wire::Notice { text }),
+                    Event::Progress(progress) => Wire::Progress(progress.into()),
+                    Event::Done(done) => Wire::Done(done.into()),
+                });
                 Self { event }
             }
         }
     };
 }
 
-event_conversions!(
-    ImageEvent,
-    wire::image_event::Event,
-    Image,
-    {
-        Wire::Progress(progress) => Self::Progress(Progress {
-            bytes: progress.bytes,
-            total_bytes: (progress.total_bytes != 0).then_some(progress.total_bytes),
-        }),
-    },
-    |progress| Some(Wire::Progress(wire::Progress {
-        bytes: progress.bytes,
-        total_bytes: progress.total_bytes.unwrap_or(0),
-    }))
-);
-event_conversions!(VmEvent, wire::vm_event::Event, Vm, {}, |_| None);
+event_conversions!(ImageEvent, wire::image_event::Event, Image);
+event_conversions!(VmEvent, wire::vm_event::Event, Vm);
 
 #[cfg(test)]
 mod tests {
@@ -131,14 +129,20 @@ mod tests {
     #[test]
     fn events_survive_the_wire() {
         let stage = Stage { name: "prepare_work_disk".into(), detail: "applying work seed".into() };
-        let events: [Event<Image>; 4] = [
-            Event::StageStarted(stage.clone()),
-            Event::StageFinished(stage, Duration::from_micros(1234)),
-            Event::Notice("no KVM".into()),
-            Event::Progress(Progress { bytes: 3, total_bytes: None }),
-        ];
-        for event in events {
+        fn events<T>(stage: &Stage) -> [Event<T>; 5] {
+            [
+                Event::StageStarted(stage.clone()),
+                Event::StageFinished(stage.clone(), Duration::from_micros(1234)),
+                Event::Notice("no KVM".into()),
+                Event::Progress(Progress { bytes: 3, total_bytes: None }),
+                Event::Progress(Progress { bytes: 3, total_bytes: Some(9) }),
+            ]
+        }
+        for event in events::<Image>(&stage) {
             assert_eq!(Event::try_from(wire::ImageEvent::from(event.clone())), Ok(event));
+        }
+        for event in events::<Vm>(&stage) {
+            assert_eq!(Event::try_from(wire::VmEvent::from(event.clone())), Ok(event));
         }
     }
 

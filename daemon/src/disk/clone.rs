@@ -66,8 +66,8 @@ pub enum CopyError {
 }
 
 /// How much is asked of the kernel at once: large enough to be rare, small enough that
-/// the call returns now and then.
-const PIECE: u64 = 256 << 20;
+/// whoever waits hears of it several times a second.
+const PIECE: u64 = 32 << 20;
 /// How much is read at once where the kernel does not copy by itself.
 const BUFFER: usize = 1 << 20;
 
@@ -77,16 +77,21 @@ const BUFFER: usize = 1 << 20;
 /// # Errors
 /// [`CopyError`]; a failed copy leaves no target.
 pub fn copy_preferring_clone(from: &Path, to: &Path) -> Result<Copied, CopyError> {
-    copy(from, to, true)
+    copy(from, to, true, &mut |_, _| {})
 }
 
 /// As [`copy_preferring_clone`], but the copy may still be on its way to the disk: for
-/// one that is made anew unless [`make_durable`] has returned.
+/// one that is made anew unless [`make_durable`] has returned. `progress` hears how many
+/// bytes of data were copied, and of how many; of a clone it hears nothing.
 ///
 /// # Errors
 /// [`CopyError`]; a failed copy leaves no target.
-pub fn copy_for_now(from: &Path, to: &Path) -> Result<Copied, CopyError> {
-    copy(from, to, false)
+pub fn copy_for_now(
+    from: &Path,
+    to: &Path,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Copied, CopyError> {
+    copy(from, to, false, progress)
 }
 
 /// Makes a file durable, and its name.
@@ -98,7 +103,12 @@ pub fn make_durable(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
 }
 
-fn copy(from: &Path, to: &Path, durable: bool) -> Result<Copied, CopyError> {
+fn copy(
+    from: &Path,
+    to: &Path,
+    durable: bool,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Copied, CopyError> {
     let exists = || CopyError::Exists { path: to.to_owned() };
     let failed = |source| CopyError::Copy { from: from.to_owned(), to: to.to_owned(), source };
     let source =
@@ -116,7 +126,9 @@ fn copy(from: &Path, to: &Path, durable: bool) -> Result<Copied, CopyError> {
         if needed > free {
             return Err(CopyError::NoRoom { from: from.to_owned(), needed, free });
         }
-        let bytes = copy_data(&source, target.as_file()).map_err(failed)?;
+        let bytes =
+            copy_data(&source, target.as_file(), &mut |done| progress(done, needed.max(done)))
+                .map_err(failed)?;
         Copied::Data { bytes }
     };
     let finish = || {
@@ -159,14 +171,14 @@ fn room(source: &File, target: &File) -> io::Result<(u64, u64)> {
     Ok((source.metadata()?.blocks() * 512, free))
 }
 
-/// Copies the data; holes stay holes.
-fn copy_data(source: &File, target: &File) -> io::Result<u64> {
+/// Copies the data; holes stay holes. `done` hears how many bytes there are already.
+fn copy_data(source: &File, target: &File, done: &mut dyn FnMut(u64)) -> io::Result<u64> {
     let length = source.metadata()?.len();
     target.set_len(length)?;
     let mut bytes = 0;
     let mut at = 0;
     while let Some((start, end)) = next_data(source, at, length)? {
-        copy_extent(source, target, start, end)?;
+        copy_extent(source, target, start, end, &mut |copied| done(bytes + copied))?;
         bytes += end - start;
         at = end;
     }
@@ -190,16 +202,25 @@ fn next_data(file: &File, at: u64, length: u64) -> io::Result<Option<(u64, u64)>
     Ok((start < end).then_some((start, end)))
 }
 
-fn copy_extent(source: &File, target: &File, start: u64, end: u64) -> io::Result<()> {
+fn copy_extent(
+    source: &File,
+    target: &File,
+    start: u64,
+    end: u64,
+    copied: &mut dyn FnMut(u64),
+) -> io::Result<()> {
     let (mut from, mut to) = (start, start);
     while from < end {
         let piece = usize::try_from((end - from).min(PIECE)).unwrap_or(BUFFER);
         match copy_file_range(source, Some(&mut from), target, Some(&mut to), piece) {
             // The file became shorter: its end is a hole in the copy.
             Ok(0) => return Ok(()),
-            Ok(_) | Err(Errno::INTR) => {}
+            Ok(_) => copied(from - start),
+            Err(Errno::INTR) => {}
             Err(Errno::XDEV | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::PERM) => {
-                return copy_by_hand(source, target, from, end);
+                return copy_by_hand(source, target, from, end, &mut |by_hand| {
+                    copied(from - start + by_hand);
+                });
             }
             Err(error) => return Err(error.into()),
         }
@@ -207,7 +228,13 @@ fn copy_extent(source: &File, target: &File, start: u64, end: u64) -> io::Result
     Ok(())
 }
 
-fn copy_by_hand(source: &File, target: &File, start: u64, end: u64) -> io::Result<()> {
+fn copy_by_hand(
+    source: &File,
+    target: &File,
+    start: u64,
+    end: u64,
+    copied: &mut dyn FnMut(u64),
+) -> io::Result<()> {
     use std::os::unix::fs::FileExt;
     let mut buffer = vec![0; BUFFER];
     let mut at = start;
@@ -220,6 +247,7 @@ fn copy_by_hand(source: &File, target: &File, start: u64, end: u64) -> io::Resul
         }
         target.write_all_at(piece.get(..count).unwrap_or_default(), at)?;
         at += count as u64;
+        copied(at - start);
     }
     Ok(())
 }
@@ -288,13 +316,34 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let original = sparse(folder.path());
         let mut target = tempfile::tempfile().unwrap();
-        copy_by_hand(&File::open(original).unwrap(), &target, 20 * MIB, 20 * MIB + 2_500_000)
+        let mut told = Vec::new();
+        let file = File::open(original).unwrap();
+        copy_by_hand(&file, &target, 20 * MIB, 20 * MIB + 2_500_000, &mut |done| told.push(done))
             .unwrap();
+        assert_eq!(told, [MIB, 2 * MIB, 2_500_000]);
         target.rewind().unwrap();
         let mut bytes = Vec::new();
         target.read_to_end(&mut bytes).unwrap();
         assert_eq!(bytes.len() as u64, 20 * MIB + 2_500_000);
         assert!(bytes[20 << 20..][5..].iter().all(|&byte| byte == 7));
+    }
+
+    #[test]
+    fn a_copy_tells_how_far_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let original = sparse(folder.path());
+        let mut told = Vec::new();
+        let copy = folder.path().join("copy");
+        let copied =
+            copy_for_now(&original, &copy, &mut |done, all| told.push((done, all))).unwrap();
+        match copied {
+            Copied::Cloned => assert_eq!(told, []),
+            Copied::Data { bytes } => {
+                assert!(told.is_sorted() && told.len() >= 3, "an extent is told of: {told:?}");
+                assert_eq!(told.last().unwrap().0, bytes);
+                assert!(told.iter().all(|(done, all)| done <= all), "{told:?}");
+            }
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::context::{Context, now};
 use crate::disk::{self, Copied};
 use crate::guest::{self, GuestSpec, Root, wait::WaitError};
 use crate::net::{AddressPlan, Choice, MacAddress};
-use crate::progress::Teller;
+use crate::progress::{Sparingly, Teller};
 use crate::store::{Runtime, VmFiles, VmRecord};
 use crate::verb::{OnHost, blocking, disk_refusal, host_memory, store_refusal};
 use crate::vmm::{self, Accelerator, Host, Running, StartError, VmmSpec};
@@ -120,7 +120,7 @@ impl Start {
         let teller = self.teller.clone();
         match step {
             Step::CopyRootfs { from, to, replace } => {
-                let copy = copy(from, to, replace);
+                let copy = copy(from, to, replace, teller.clone());
                 let copied = teller.stage(Stage::ROOTFS_OVERLAY, "", copy).await?;
                 tracing::debug!(?copied, "root filesystem");
                 self.fresh.push(self.files.rootfs());
@@ -257,12 +257,23 @@ fn memory_notice(wanted: Mib, available_mib: Option<u64>) -> Option<String> {
     ))
 }
 
-async fn copy(from: PathBuf, to: PathBuf, replace: bool) -> Result<Copied, Refusal> {
+async fn copy(
+    from: PathBuf,
+    to: PathBuf,
+    replace: bool,
+    teller: Teller<Vm>,
+) -> Result<Copied, Refusal> {
     blocking(move || {
         if replace {
             std::fs::remove_file(&to).on_host("remove the copy that never booted")?;
         }
-        disk::copy_for_now(&from, &to).map_err(|error| disk_refusal(&error.into()))
+        let mut sparingly = Sparingly::begin();
+        let mut progress = |bytes, all| {
+            if sparingly.now() {
+                teller.progress(bytes, Some(all));
+            }
+        };
+        disk::copy_for_now(&from, &to, &mut progress).map_err(|error| disk_refusal(&error.into()))
     })
     .await
 }
