@@ -11,7 +11,8 @@ use tonic::transport::{Channel, Endpoint, Uri};
 use crate::paths::SocketAddress;
 use crate::wire::daemon::{self as wire, daemon_client::DaemonClient};
 use crate::{
-    Code, Event, Image, ImageName, ImageSource, Mib, NewVm, Refusal, SshTarget, Vm, VmRef,
+    Code, Event, Image, ImageName, ImageSource, Mib, NewVm, Refusal, SshTarget, StartOptions, Vm,
+    VmRef,
 };
 
 /// What bangerd says of itself.
@@ -241,8 +242,8 @@ impl Client {
     ///
     /// # Errors
     /// The daemon's refusal, here or in the stream.
-    pub async fn start_vm(&mut self, vm: &VmRef) -> Result<Events<Vm>> {
-        let request = wire::StartVmRequest { vm: reference(vm) };
+    pub async fn start_vm(&mut self, vm: &VmRef, options: StartOptions) -> Result<Events<Vm>> {
+        let request = options.request(wire::VmRef { name_or_id: vm.to_string() });
         Ok(events(self.inner.start_vm(request).await?.into_inner()))
     }
 

@@ -34,7 +34,7 @@ pub use mib::Mib;
 pub use refusal::{Code, Refusal};
 pub use ssh_target::SshTarget;
 pub use stage::{Event, Progress, Stage};
-pub use vm::{NewVm, Running, Vm};
+pub use vm::{NewVm, Running, StartOptions, Vm};
 pub use vm_id::VmId;
 pub use vm_name::VmName;
 pub use vm_ref::VmRef;

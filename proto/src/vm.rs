@@ -1,6 +1,7 @@
 //! A VM as people see it, and what makes a new one.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::{
     Cpus, ImageName, Invalid, Isolation, Mib, VmId, VmName, VmState, wire::daemon as wire,
@@ -71,6 +72,28 @@ pub struct NewVm {
     pub disk: Option<Mib>,
     /// Removed with the command that holds it.
     pub ephemeral: bool,
+}
+
+/// How a VM is to be started; what is absent is the daemon's choice.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StartOptions {
+    /// How long the guest may take until its sshd answers.
+    pub timeout: Option<Duration>,
+}
+
+impl From<&wire::StartVmRequest> for StartOptions {
+    fn from(wire: &wire::StartVmRequest) -> Self {
+        Self { timeout: wire.timeout_ms.map(|ms| Duration::from_millis(ms.into())) }
+    }
+}
+
+impl StartOptions {
+    /// The request to start `vm` so.
+    #[must_use]
+    pub fn request(self, vm: wire::VmRef) -> wire::StartVmRequest {
+        let timeout_ms = self.timeout.map(|t| u32::try_from(t.as_millis()).unwrap_or(u32::MAX));
+        wire::StartVmRequest { vm: Some(vm), timeout_ms }
+    }
 }
 
 impl TryFrom<wire::CreateVmRequest> for NewVm {
@@ -224,6 +247,17 @@ mod tests {
             break_it(&mut wire);
             assert!(Vm::try_from(wire).is_err());
         }
+    }
+
+    #[test]
+    fn how_to_start_survives_the_wire() {
+        for timeout in [None, Some(Duration::ZERO), Some(Duration::from_millis(1500))] {
+            let options = StartOptions { timeout };
+            let request = options.request(wire::VmRef { name_or_id: "web".into() });
+            assert_eq!(StartOptions::from(&request), options);
+        }
+        let ages = StartOptions { timeout: Some(Duration::MAX) };
+        assert_eq!(ages.request(wire::VmRef::default()).timeout_ms, Some(u32::MAX));
     }
 
     #[test]

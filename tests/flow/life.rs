@@ -171,6 +171,19 @@ fn a_start_that_fails_says_at_which_stage_and_leaves_nothing_running() {
 }
 
 #[test]
+fn a_guest_that_does_not_answer_in_the_given_time_is_given_up() {
+    let Some(place) = Place::with_image() else { return };
+    place.owner.ok(["vm", "create", "--name", "web"]);
+    place.mode("no-ssh");
+    let begun = std::time::Instant::now();
+    let said = place.fails(&["vm", "start", "--timeout", "1s", "web"]);
+    assert!((1..10).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+    assert!(said.contains("within 1 s") && said.contains("fake guest boots"), "{said}");
+    assert_eq!(place.state("web"), "failed");
+    assert!(place.vmms().is_empty());
+}
+
+#[test]
 fn a_start_is_broken_off_by_a_stop() {
     let Some(place) = Place::with_image() else { return };
     place.owner.ok(["vm", "create", "--name", "web"]);

@@ -176,6 +176,14 @@ impl Place {
     }
 }
 
+impl Drop for Place {
+    fn drop(&mut self) {
+        let log = fs::read_to_string(self.owner.state().join("bangerd.log")).unwrap_or_default();
+        let wrong = log.contains("an impossible transition");
+        assert!(!wrong || std::thread::panicking(), "{log}");
+    }
+}
+
 /// A tar in memory.
 pub struct Tar(pub Vec<u8>);
 

@@ -2,6 +2,7 @@
 
 mod daemon;
 mod image;
+mod span;
 mod version;
 mod vm;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use banger_proto::wire::daemon::{self as wire, daemon_server};
-use banger_proto::{Event, Invalid, NewVm, Refusal, VmRef};
+use banger_proto::{Event, Invalid, NewVm, Refusal, StartOptions, VmRef};
 use futures_util::{Stream, StreamExt};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -180,9 +180,11 @@ impl daemon_server::Daemon for Service {
         &self,
         request: Request<wire::StartVmRequest>,
     ) -> Answer<Self::StartVmStream> {
-        let vm = self.registry.find(&reference(request.into_inner().vm)?)?;
+        let request = request.into_inner();
+        let options = StartOptions::from(&request);
+        let vm = self.registry.find(&reference(request.vm)?)?;
         let (teller, events) = Teller::channel();
-        vm.start(teller);
+        vm.start(options, teller);
         Ok(told(events))
     }
 

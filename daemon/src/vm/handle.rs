@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use banger_proto::{Code, Refusal, Vm, VmId, VmName};
+use banger_proto::{Code, Refusal, StartOptions, Vm, VmId, VmName};
 use tokio::sync::{mpsc, watch};
 
 use super::view::view;
@@ -14,7 +14,7 @@ use crate::store::{VmFiles, VmRecord};
 #[derive(Debug)]
 pub(super) enum Command {
     /// To start the VM.
-    Start(Teller<Vm>),
+    Start(StartOptions, Teller<Vm>),
     /// To stop it, and to kill it after so long; `None` is the usual deadline.
     Stop(Option<Duration>, Teller<Vm>),
     /// To remove it with its disks, and to kill it first when asked to.
@@ -87,7 +87,7 @@ impl Handle {
 
     fn ask(&self, command: Command) {
         if let Err(mpsc::error::SendError(
-            Command::Start(teller) | Command::Stop(_, teller) | Command::Remove { teller, .. },
+            Command::Start(_, teller) | Command::Stop(_, teller) | Command::Remove { teller, .. },
         )) = self.commands.send(command)
         {
             let name = self.name();
@@ -96,8 +96,8 @@ impl Handle {
     }
 
     /// Starts it; `teller` tells how that goes.
-    pub fn start(&self, teller: Teller<Vm>) {
-        self.ask(Command::Start(teller));
+    pub fn start(&self, options: StartOptions, teller: Teller<Vm>) {
+        self.ask(Command::Start(options, teller));
     }
 
     /// Stops it; `teller` tells how that goes.

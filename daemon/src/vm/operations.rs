@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use banger_proto::{Code, Refusal, Vm, VmState};
+use banger_proto::{Code, Refusal, StartOptions, Vm, VmState};
 use tokio::sync::watch;
 
 use super::ending;
@@ -14,7 +14,11 @@ use crate::verb;
 use crate::vmm::{self, Stopped};
 
 impl Task {
-    pub(super) async fn start(&mut self, teller: &Teller<Vm>) -> Result<Vm, Refusal> {
+    pub(super) async fn start(
+        &mut self,
+        options: StartOptions,
+        teller: &Teller<Vm>,
+    ) -> Result<Vm, Refusal> {
         let record = self.record();
         if record.phase.runtime().is_some() {
             return Err(Refusal::new(
@@ -30,6 +34,7 @@ impl Task {
             self.context.clone(),
             record.clone(),
             self.files.clone(),
+            options,
             teller.clone(),
             interrupted,
         );

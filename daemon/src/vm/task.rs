@@ -105,8 +105,8 @@ impl Task {
         loop {
             match self.next().await {
                 Next::Asked(Command::Leave) => return None,
-                Next::Asked(Command::Start(teller)) => {
-                    let outcome = self.start(&teller).await;
+                Next::Asked(Command::Start(options, teller)) => {
+                    let outcome = self.start(options, &teller).await;
                     teller.end(outcome);
                 }
                 Next::Asked(Command::Stop(deadline, teller)) => {
@@ -195,7 +195,7 @@ impl Task {
             };
             open = command.is_some();
             match command.unwrap_or(Command::Leave) {
-                Command::Start(teller) if operation == Operation::Start => {
+                Command::Start(_, teller) if operation == Operation::Start => {
                     teller.end(Err(self.busy("is being started already")));
                 }
                 Command::Remove { force: false, teller } if operation == Operation::Start => {
@@ -261,10 +261,17 @@ impl Task {
     }
 
     /// Changes the record, first on disk and then for everybody. A record that cannot
-    /// be written is still true in this daemon, and the next change tries again.
+    /// be written is still true in this daemon, and the next change tries again. A phase
+    /// that cannot follow is an error in this program: the phase stays what it is.
     pub(super) async fn change(&mut self, change: impl FnOnce(&mut VmRecord)) {
         let mut record = self.record();
+        let before = record.phase.clone();
         change(&mut record);
+        if !before.may_become(&record.phase) {
+            let (from, to) = (before.state(), record.phase.state());
+            tracing::error!(vm = %record.name, %from, %to, "an impossible transition");
+            record.phase = before;
+        }
         let context = self.context.clone();
         let saved = record.clone();
         match tokio::task::spawn_blocking(move || context.vms.save(&saved)).await {

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::time::{Duration, Instant};
 
 use banger_proto::client::Client;
-use banger_proto::{Vm, VmRef};
+use banger_proto::{StartOptions, Vm, VmRef};
 
 use super::create::Shape;
 use super::ssh::session;
@@ -64,7 +64,9 @@ async fn use_it(
     interrupts: &mut Interrupts,
 ) -> Outcome {
     let reference = VmRef::from(vm.id);
-    let start = async { follow(terminal, timings, client.start_vm(&reference).await?).await };
+    let options = StartOptions::default();
+    let start =
+        async { follow(terminal, timings, client.start_vm(&reference, options).await?).await };
     tokio::select! {
         started = start => started?,
         signal = interrupts.next() => return Err(Failure::Interrupted(signal)),

@@ -1,9 +1,11 @@
 //! `banger vm start`.
 
-use banger_proto::VmRef;
+use std::time::Duration;
+
+use banger_proto::{StartOptions, VmRef};
 
 use crate::bangerd;
-use crate::command::TimingsFlag;
+use crate::command::{TimingsFlag, span};
 use crate::failure::Outcome;
 use crate::terminal::{Terminal, Timings, follow};
 
@@ -12,6 +14,9 @@ pub(crate) struct Arguments {
     /// Name or id
     #[arg(required = true, value_name = "VM")]
     vms: Vec<VmRef>,
+    /// How long the guest may take until its sshd answers, as in 60s or 5m
+    #[arg(long, value_name = "TIME", value_parser = span::parse)]
+    timeout: Option<Duration>,
     #[command(flatten)]
     timings: TimingsFlag,
 }
@@ -20,8 +25,9 @@ impl Arguments {
     pub(crate) async fn run(self, terminal: Terminal) -> Outcome {
         let mut timings = Timings::begin();
         let mut client = bangerd::connect(terminal).await?;
+        let options = StartOptions { timeout: self.timeout };
         for vm in &self.vms {
-            let vm = follow(terminal, &mut timings, client.start_vm(vm).await?).await?;
+            let vm = follow(terminal, &mut timings, client.start_vm(vm, options).await?).await?;
             terminal.note(&format!("{} is up: banger ssh {}", vm.name, vm.name));
         }
         self.timings.show(terminal, &timings);

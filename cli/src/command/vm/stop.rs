@@ -5,7 +5,7 @@ use std::time::Duration;
 use banger_proto::VmRef;
 
 use crate::bangerd;
-use crate::command::TimingsFlag;
+use crate::command::{TimingsFlag, span};
 use crate::failure::Outcome;
 use crate::terminal::{Terminal, Timings, follow};
 
@@ -14,9 +14,9 @@ pub(crate) struct Arguments {
     /// Name or id
     #[arg(required = true, value_name = "VM")]
     vms: Vec<VmRef>,
-    /// Seconds that the guest has to shut down before it is killed; 0 kills it at once
-    #[arg(long, value_name = "SECONDS")]
-    timeout: Option<u32>,
+    /// How long the guest has to shut down before it is killed, as in 30s; 0 kills it at once
+    #[arg(long, value_name = "TIME", value_parser = span::parse)]
+    timeout: Option<Duration>,
     #[command(flatten)]
     timings: TimingsFlag,
 }
@@ -24,10 +24,9 @@ pub(crate) struct Arguments {
 impl Arguments {
     pub(crate) async fn run(self, terminal: Terminal) -> Outcome {
         let mut timings = Timings::begin();
-        let deadline = self.timeout.map(|seconds| Duration::from_secs(seconds.into()));
         let mut client = bangerd::connect(terminal).await?;
         for vm in &self.vms {
-            follow(terminal, &mut timings, client.stop_vm(vm, deadline).await?).await?;
+            follow(terminal, &mut timings, client.stop_vm(vm, self.timeout).await?).await?;
         }
         self.timings.show(terminal, &timings);
         Ok(0)

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use banger_proto::{Code, Mib, Refusal, Stage, Vm};
+use banger_proto::{Code, Mib, Refusal, Stage, StartOptions, Vm};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -32,6 +32,7 @@ struct Start {
     context: Arc<Context>,
     record: VmRecord,
     files: VmFiles,
+    options: StartOptions,
     teller: Teller<Vm>,
     interrupted: watch::Receiver<bool>,
     undo: Undo,
@@ -48,6 +49,7 @@ pub(crate) async fn start_vm(
     context: Arc<Context>,
     record: VmRecord,
     files: VmFiles,
+    options: StartOptions,
     teller: Teller<Vm>,
     interrupted: watch::Receiver<bool>,
 ) -> Result<Runtime, Refusal> {
@@ -55,6 +57,7 @@ pub(crate) async fn start_vm(
         context,
         record,
         files,
+        options,
         teller,
         interrupted,
         undo: Undo::default(),
@@ -239,8 +242,9 @@ impl Start {
         let Some(port) = running.ssh_port else { return Ok(()) };
         let files = self.files.run();
         let mut interrupted = self.interrupted.clone();
+        let deadline = self.options.timeout.unwrap_or_else(|| patience(running.accelerator));
         tokio::select! {
-            answered = guest::wait::for_ssh(port, &running.vmm, &files, patience(running.accelerator)) => {
+            answered = guest::wait::for_ssh(port, &running.vmm, &files, deadline) => {
                 answered.map_err(|error| guest_refusal(&error, &self.record))
             }
             Ok(_) = interrupted.wait_for(|&now| now) => Err(self.broken_off()),
