@@ -238,7 +238,8 @@ impl Client {
         Ok(self.inner.create_vm(request).await?.into_inner().try_into()?)
     }
 
-    /// Starts a VM; ends with it when the guest answers.
+    /// Starts a VM; ends with it when the guest answers. With `force` also where the host
+    /// has not what it seems to need.
     ///
     /// # Errors
     /// The daemon's refusal, here or in the stream.

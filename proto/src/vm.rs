@@ -72,6 +72,8 @@ pub struct NewVm {
     pub disk: Option<Mib>,
     /// Removed with the command that holds it.
     pub ephemeral: bool,
+    /// Also with more memory than the host has.
+    pub force: bool,
 }
 
 /// How a VM is to be started; what is absent is the daemon's choice.
@@ -79,11 +81,16 @@ pub struct NewVm {
 pub struct StartOptions {
     /// How long the guest may take until its sshd answers.
     pub timeout: Option<Duration>,
+    /// Also where the host has not the memory, or not the disk, that it seems to need.
+    pub force: bool,
 }
 
 impl From<&wire::StartVmRequest> for StartOptions {
     fn from(wire: &wire::StartVmRequest) -> Self {
-        Self { timeout: wire.timeout_ms.map(|ms| Duration::from_millis(ms.into())) }
+        Self {
+            timeout: wire.timeout_ms.map(|ms| Duration::from_millis(ms.into())),
+            force: wire.force,
+        }
     }
 }
 
@@ -92,7 +99,7 @@ impl StartOptions {
     #[must_use]
     pub fn request(self, vm: wire::VmRef) -> wire::StartVmRequest {
         let timeout_ms = self.timeout.map(|t| u32::try_from(t.as_millis()).unwrap_or(u32::MAX));
-        wire::StartVmRequest { vm: Some(vm), timeout_ms }
+        wire::StartVmRequest { vm: Some(vm), timeout_ms, force: self.force }
     }
 }
 
@@ -108,6 +115,7 @@ impl TryFrom<wire::CreateVmRequest> for NewVm {
             memory: mib(wire.memory_mib)?,
             disk: mib(wire.disk_mib)?,
             ephemeral: wire.ephemeral,
+            force: wire.force,
         })
     }
 }
@@ -121,6 +129,7 @@ impl From<NewVm> for wire::CreateVmRequest {
             memory_mib: new.memory.map_or(0, Mib::get),
             disk_mib: new.disk.map_or(0, Mib::get),
             ephemeral: new.ephemeral,
+            force: new.force,
         }
     }
 }
@@ -252,11 +261,11 @@ mod tests {
     #[test]
     fn how_to_start_survives_the_wire() {
         for timeout in [None, Some(Duration::ZERO), Some(Duration::from_millis(1500))] {
-            let options = StartOptions { timeout };
+            let options = StartOptions { timeout, force: timeout.is_some() };
             let request = options.request(wire::VmRef { name_or_id: "web".into() });
             assert_eq!(StartOptions::from(&request), options);
         }
-        let ages = StartOptions { timeout: Some(Duration::MAX) };
+        let ages = StartOptions { timeout: Some(Duration::MAX), force: false };
         assert_eq!(ages.request(wire::VmRef::default()).timeout_ms, Some(u32::MAX));
     }
 
@@ -268,6 +277,7 @@ mod tests {
                 name: Some("web".parse().unwrap()),
                 cpus: Some(Cpus::new(2).unwrap()),
                 ephemeral: true,
+                force: true,
                 ..NewVm::default()
             },
         ] {

@@ -1,5 +1,6 @@
 //! The real programs as an ordinary user with a fake VMM: no privileges, no guest, seconds.
 
+mod admission;
 mod build;
 mod crash;
 mod images;

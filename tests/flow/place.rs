@@ -37,9 +37,14 @@ impl Place {
     /// A place with the image `tiny`.
     pub fn with_image() -> Option<Self> {
         let place = Self::new()?;
-        let tar = place.tar(&Tar::tiny());
-        place.owner.ok(["image", "import", "tiny", tar.to_str().unwrap(), "--size", "64M"]);
+        place.import_tiny();
         Some(place)
+    }
+
+    /// Makes the image `tiny`.
+    pub fn import_tiny(&self) {
+        let tar = self.tar(&Tar::tiny());
+        self.owner.ok(["image", "import", "tiny", tar.to_str().unwrap(), "--size", "64M"]);
     }
 
     /// Kills every `banger` of the owner's.

@@ -10,6 +10,7 @@ pub mod owner;
 pub mod recorder;
 pub mod root;
 mod skip;
+pub mod small_disk;
 
 use std::path::{Path, PathBuf};
 

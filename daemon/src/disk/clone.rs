@@ -77,11 +77,12 @@ const BUFFER: usize = 1 << 20;
 /// # Errors
 /// [`CopyError`]; a failed copy leaves no target.
 pub fn copy_preferring_clone(from: &Path, to: &Path) -> Result<Copied, CopyError> {
-    copy(from, to, true, &mut |_, _| {})
+    copy(from, to, true, false, &mut |_, _| {})
 }
 
 /// As [`copy_preferring_clone`], but the copy may still be on its way to the disk: for
-/// one that is made anew unless [`make_durable`] has returned. `progress` hears how many
+/// one that is made anew unless [`make_durable`] has returned. With `force` it is tried
+/// even where it does not seem to fit: some filesystems compress. `progress` hears how many
 /// bytes of data were copied, and of how many; of a clone it hears nothing.
 ///
 /// # Errors
@@ -89,9 +90,10 @@ pub fn copy_preferring_clone(from: &Path, to: &Path) -> Result<Copied, CopyError
 pub fn copy_for_now(
     from: &Path,
     to: &Path,
+    force: bool,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Copied, CopyError> {
-    copy(from, to, false, progress)
+    copy(from, to, false, force, progress)
 }
 
 /// Makes a file durable, and its name.
@@ -107,6 +109,7 @@ fn copy(
     from: &Path,
     to: &Path,
     durable: bool,
+    force: bool,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Copied, CopyError> {
     let exists = || CopyError::Exists { path: to.to_owned() };
@@ -123,7 +126,7 @@ fn copy(
         Copied::Cloned
     } else {
         let (needed, free) = room(&source, target.as_file()).map_err(failed)?;
-        if needed > free {
+        if needed > free && !force {
             return Err(CopyError::NoRoom { from: from.to_owned(), needed, free });
         }
         let bytes =
@@ -335,7 +338,7 @@ mod tests {
         let mut told = Vec::new();
         let copy = folder.path().join("copy");
         let copied =
-            copy_for_now(&original, &copy, &mut |done, all| told.push((done, all))).unwrap();
+            copy_for_now(&original, &copy, false, &mut |done, all| told.push((done, all))).unwrap();
         match copied {
             Copied::Cloned => assert_eq!(told, []),
             Copied::Data { bytes } => {

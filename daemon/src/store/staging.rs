@@ -141,7 +141,7 @@ impl Discarded {
         if let Err(error) = fs::remove_dir_all(&self.path) {
             tracing::warn!(path = %self.path.display(), %error, "cannot free what was removed");
         }
-        if let Some(gone) = self.path.parent() {
+        if let Some(gone) = self.path.parent().filter(|parent| parent.ends_with(GONE)) {
             // Holds something else that was removed, most likely.
             let _not_empty = fs::remove_dir(gone);
         }
@@ -156,6 +156,21 @@ fn gone(parent: &Path) -> PathBuf {
 /// Takes a folder's name away, which removes it for everybody, for good.
 pub(super) fn discard(path: &Path) -> Result<Discarded, StoreError> {
     let parent = path.parent().unwrap_or_else(|| Path::new("/"));
+    let moved = match move_away(path, parent) {
+        Ok(moved) => moved,
+        // No room for another folder, or it would lie on another filesystem: a name that is
+        // swept will do.
+        Err(error) => {
+            let moved = parent.join(format!("{NEW}{}", Uuid::new_v4()));
+            fs::rename(path, &moved).map_err(|_| error)?;
+            moved
+        }
+    };
+    sync(parent)?;
+    Ok(Discarded { path: moved })
+}
+
+fn move_away(path: &Path, parent: &Path) -> Result<PathBuf, StoreError> {
     let gone = gone(parent);
     let moved = gone.join(Uuid::new_v4().to_string());
     loop {
@@ -167,8 +182,7 @@ pub(super) fn discard(path: &Path) -> Result<Discarded, StoreError> {
             Err(error) => return Err(StoreError::on("remove", path)(error)),
         }
     }
-    sync(parent)?;
-    Ok(Discarded { path: moved })
+    Ok(moved)
 }
 
 /// The files and folders that a killed daemon left half made or half removed. A folder

@@ -6,7 +6,7 @@ use banger_proto::{
     Code, Cpus, ImageName, Isolation, Mib, NewVm, Refusal, Vm, VmId, VmName, VmState,
 };
 
-use super::{blocking, host_memory, names::made_up, store_refusal};
+use super::{admission, blocking, host_memory, names::made_up, store_refusal};
 use crate::context::now;
 use crate::keys;
 use crate::spawn::ProcessId;
@@ -16,12 +16,16 @@ use crate::vm::Registry;
 /// Makes a VM. An ephemeral one is removed with the process `holder`.
 ///
 /// # Errors
-/// [`Code::AlreadyExists`] for a taken name, [`Code::NotFound`] for an unknown image.
+/// [`Code::AlreadyExists`] for a taken name, [`Code::NotFound`] for an unknown image,
+/// [`Code::ResourceExhausted`] for more memory than the host has.
 pub async fn create_vm(
     registry: &Arc<Registry>,
     new: NewVm,
     holder: Option<ProcessId>,
 ) -> Result<Vm, Refusal> {
+    if let (Some(wanted), false) = (new.memory, new.force) {
+        admission::memory_at_all(wanted, host_memory::now())?;
+    }
     // Names are given, and images chosen, by one at a time.
     let _gate = registry.gate().await;
     let context = registry.context().clone();
@@ -116,7 +120,7 @@ fn default_cpus() -> Result<Cpus, Refusal> {
 
 /// A GiB, or a quarter of what a small host has.
 fn default_memory() -> Result<Mib, Refusal> {
-    Ok(Mib::new(memory_for(host_memory::total_mib()))?)
+    Ok(Mib::new(memory_for(host_memory::now().map(|host| host.total)))?)
 }
 
 fn memory_for(host_mib: Option<u64>) -> u64 {

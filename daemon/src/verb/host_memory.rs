@@ -1,17 +1,27 @@
 //! How much memory the host has.
 
-/// All of it, in MiB; `None` where it cannot be told.
-pub(super) fn total_mib() -> Option<u64> {
-    field(&meminfo(), "MemTotal:")
+/// The host's memory in MiB.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Memory {
+    /// All of it, swap left out.
+    pub(super) total: u64,
+    /// What could be taken without making the host swap.
+    pub(super) available: u64,
+    /// Swap that is not in use.
+    pub(super) swap: u64,
 }
 
-/// What could be taken without making the host swap, in MiB.
-pub(super) fn available_mib() -> Option<u64> {
-    field(&meminfo(), "MemAvailable:")
+/// What the host has now; `None` where it cannot be told.
+pub(super) fn now() -> Option<Memory> {
+    parse(&std::fs::read_to_string("/proc/meminfo").unwrap_or_default())
 }
 
-fn meminfo() -> String {
-    std::fs::read_to_string("/proc/meminfo").unwrap_or_default()
+fn parse(meminfo: &str) -> Option<Memory> {
+    Some(Memory {
+        total: field(meminfo, "MemTotal:")?,
+        available: field(meminfo, "MemAvailable:")?,
+        swap: field(meminfo, "SwapFree:").unwrap_or(0),
+    })
 }
 
 fn field(meminfo: &str, name: &str) -> Option<u64> {
@@ -27,9 +37,12 @@ mod tests {
     #[test]
     fn the_hosts_memory_is_read() {
         let text = "MemFree: 1 kB\nMemTotal:       24656896 kB\nMemAvailable: 2048 kB\n";
-        assert_eq!(field(text, "MemTotal:"), Some(24_079));
-        assert_eq!(field(text, "MemAvailable:"), Some(2));
-        assert_eq!(field("MemTotal: x", "MemTotal:"), None);
-        assert!(total_mib() >= available_mib());
+        let memory = Memory { total: 24_079, available: 2, swap: 0 };
+        assert_eq!(parse(text), Some(memory));
+        let swapping = format!("{text}SwapFree: 1024 kB\n");
+        assert_eq!(parse(&swapping), Some(Memory { swap: 1, ..memory }));
+        assert_eq!(parse("MemTotal: x"), None);
+        let here = now().unwrap();
+        assert!(here.total >= here.available);
     }
 }

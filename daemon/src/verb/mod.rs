@@ -1,5 +1,6 @@
 //! What the daemon can be asked for: a verb a file.
 
+mod admission;
 mod create;
 mod host_memory;
 mod images;
@@ -62,7 +63,8 @@ pub(crate) fn disk_refusal(error: &DiskError) -> Refusal {
                 .hint("choose a larger size for the disk");
         }
         DiskError::Copy(CopyError::NoRoom { .. }) => {
-            return Refusal::from_error(Code::ResourceExhausted, error).hint(FREE_SPACE);
+            return Refusal::from_error(Code::ResourceExhausted, error)
+                .hint(format!("{FREE_SPACE}, or insist: banger vm start --force"));
         }
         _ => Code::Internal,
     };

@@ -53,6 +53,8 @@ impl Task {
             Err(refusal) => {
                 let phase = match (&refusal.code, before) {
                     (Code::Aborted, Phase::Created {}) => Phase::Created {},
+                    // The host had not enough for it, and nothing has come of it.
+                    (Code::ResourceExhausted, before) => before,
                     (Code::Aborted, _) => Phase::Stopped { reason: refusal.message.clone() },
                     _ => Phase::Failed {
                         reason: format!("start failed ({}): {}", refusal.stage, refusal.message),

@@ -24,13 +24,16 @@ pub(super) struct Shape {
     /// Size of the work disk, which is /root in the guest, as in 8G
     #[arg(long, value_name = "SIZE")]
     disk: Option<Mib>,
+    /// Even with more memory than this computer has
+    #[arg(long)]
+    pub(super) force: bool,
 }
 
 impl Shape {
     /// The VM to ask for.
     pub(super) fn new_vm(self, ephemeral: bool) -> NewVm {
-        let Self { name, image, cpus, memory, disk } = self;
-        NewVm { name, image, cpus, memory, disk, ephemeral }
+        let Self { name, image, cpus, memory, disk, force } = self;
+        NewVm { name, image, cpus, memory, disk, ephemeral, force }
     }
 }
 

@@ -37,12 +37,20 @@ impl Arguments {
         let mut timings = Timings::begin();
         let mut interrupts = Interrupts::listen().map_err(Failure::Begin)?;
         let mut client = bangerd::connect(terminal).await?;
+        let force = self.shape.force;
         let vm = client.create_vm(self.shape.new_vm(self.rm)).await?;
         let reference = VmRef::from(vm.id);
         // From here on bangerd removes the VM when this process ends, whatever ends it.
         let hold = if self.rm { Some(client.hold_vm(&reference).await?) } else { None };
-        let outcome =
-            use_it(terminal, &mut client, &vm, &self.command, &mut timings, &mut interrupts).await;
+        let outcome = use_it(
+            terminal,
+            &mut client,
+            (&vm, force),
+            &self.command,
+            &mut timings,
+            &mut interrupts,
+        )
+        .await;
         if hold.is_some() {
             remove(terminal, &mut client, &vm, &mut timings, &mut interrupts).await;
         } else if client.vm(&reference).await.is_ok_and(|vm| vm.running.is_some()) {
@@ -58,13 +66,13 @@ impl Arguments {
 async fn use_it(
     terminal: Terminal,
     client: &mut Client,
-    vm: &Vm,
+    (vm, force): (&Vm, bool),
     command: &[OsString],
     timings: &mut Timings,
     interrupts: &mut Interrupts,
 ) -> Outcome {
     let reference = VmRef::from(vm.id);
-    let options = StartOptions::default();
+    let options = StartOptions { force, ..StartOptions::default() };
     let start =
         async { follow(terminal, timings, client.start_vm(&reference, options).await?).await };
     tokio::select! {

@@ -17,6 +17,9 @@ pub(crate) struct Arguments {
     /// How long the guest may take until its sshd answers, as in 60s or 5m
     #[arg(long, value_name = "TIME", value_parser = span::parse)]
     timeout: Option<Duration>,
+    /// Even where this computer has not the memory or disk that they seem to need
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     timings: TimingsFlag,
 }
@@ -25,7 +28,7 @@ impl Arguments {
     pub(crate) async fn run(self, terminal: Terminal) -> Outcome {
         let mut timings = Timings::begin();
         let mut client = bangerd::connect(terminal).await?;
-        let options = StartOptions { timeout: self.timeout };
+        let options = StartOptions { timeout: self.timeout, force: self.force };
         for vm in &self.vms {
             let vm = follow(terminal, &mut timings, client.start_vm(vm, options).await?).await?;
             terminal.note(&format!("{} is up: banger ssh {}", vm.name, vm.name));

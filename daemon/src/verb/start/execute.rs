@@ -16,6 +16,7 @@ use crate::guest::{self, GuestSpec, Root, wait::WaitError};
 use crate::net::{AddressPlan, Choice, MacAddress};
 use crate::progress::{Sparingly, Teller};
 use crate::store::{Runtime, VmFiles, VmRecord};
+use crate::verb::admission::{self, Growth};
 use crate::verb::{OnHost, blocking, disk_refusal, host_memory, store_refusal};
 use crate::vmm::{self, Accelerator, Host, Running, StartError, VmmSpec};
 
@@ -39,12 +40,14 @@ struct Start {
     /// UUID of the root filesystem, once it is known.
     root: Option<Uuid>,
     running: Option<Running>,
-    /// Disks that were made and may still be on their way to the host's disk.
+    /// Disks that were made, and that no guest has seen yet; they may still be on their way
+    /// to the host's disk.
     fresh: Vec<PathBuf>,
 }
 
 /// Starts a VM that does not run: returns when its guest answers ssh. A start that fails
-/// at any stage, or is interrupted, undoes what it did.
+/// at any stage, or is interrupted, undoes what it did. With `force` it is tried whatever
+/// the host has.
 pub(crate) async fn start_vm(
     context: Arc<Context>,
     record: VmRecord,
@@ -68,7 +71,8 @@ pub(crate) async fn start_vm(
     match start.run().await {
         Ok(running) => Ok(Runtime { started_at: now(), machine: running }),
         Err(mut refusal) => {
-            start.undo.roll_back(&mut refusal).await;
+            std::mem::take(&mut start.undo).roll_back(&mut refusal).await;
+            start.discard_fresh().await;
             Err(refusal)
         }
     }
@@ -83,9 +87,7 @@ impl Start {
             teller.stage("probe_host", "what this host runs VMs with", self.context.host()).await?
         };
         let steps = teller.stage("check_image", "", self.decide()).await?;
-        if let Some(words) = memory_notice(self.record.memory, host_memory::available_mib()) {
-            teller.notice(words);
-        }
+        self.admit_memory()?;
         for step in steps {
             if *self.interrupted.borrow() {
                 return Err(self.broken_off());
@@ -99,6 +101,47 @@ impl Start {
 
     fn broken_off(&self) -> Refusal {
         Refusal::new(Code::Aborted, format!("the start of {} was broken off", self.record.name))
+    }
+
+    /// Refuses, or says, that the host may not have the memory that the guest may take.
+    fn admit_memory(&self) -> Result<(), Refusal> {
+        let (name, memory) = (self.record.name.as_str(), self.record.memory);
+        let said = match admission::memory_now(name, memory, host_memory::now()) {
+            Err(refusal) if !self.options.force => return Err(refusal),
+            Err(refusal) => Some(refusal.chain.join(": ")),
+            Ok(said) => said,
+        };
+        if let Some(words) = said {
+            self.teller.notice(words);
+        }
+        Ok(())
+    }
+
+    /// Says when the VM's disks may outgrow the host's.
+    fn tell_growth(&self) {
+        let disks = [self.files.rootfs(), self.files.work_disk()];
+        match Growth::of(&disks, self.files.directory()) {
+            Ok(growth) => {
+                if let Some(words) = growth.notice() {
+                    self.teller.notice(words);
+                }
+            }
+            Err(error) => tracing::warn!(%error, "cannot tell how far disks may grow"),
+        }
+    }
+
+    /// Removes the disks that this start made, where it failed before a guest saw them.
+    async fn discard_fresh(&mut self) {
+        let fresh = std::mem::take(&mut self.fresh);
+        let removed = blocking(move || {
+            fresh
+                .iter()
+                .try_for_each(std::fs::remove_file)
+                .on_host("remove a disk that is not used")
+        });
+        if let Err(error) = removed.await {
+            tracing::error!(%error, "a start that failed leaves a disk");
+        }
     }
 
     fn decide(&self) -> impl Future<Output = Result<Vec<Step>, Refusal>> + use<> {
@@ -123,7 +166,7 @@ impl Start {
         let teller = self.teller.clone();
         match step {
             Step::CopyRootfs { from, to, replace } => {
-                let copy = copy(from, to, replace, teller.clone());
+                let copy = copy(from, to, replace, self.options.force, teller.clone());
                 let copied = teller.stage(Stage::ROOTFS_OVERLAY, "", copy).await?;
                 tracing::debug!(?copied, "root filesystem");
                 self.fresh.push(self.files.rootfs());
@@ -150,6 +193,7 @@ impl Start {
                 Ok(())
             }
             Step::StartVmm { kernel, initrd, rootfs, work_disk } => {
+                self.tell_growth();
                 let root = match (&initrd, self.root) {
                     (Some(_), Some(uuid)) => Root::Uuid(uuid),
                     _ => Root::FirstDisk,
@@ -252,19 +296,11 @@ impl Start {
     }
 }
 
-/// What to say when the host may not have the memory that the guest may take. It is no
-/// reason to refuse: a guest seldom takes all of it.
-fn memory_notice(wanted: Mib, available_mib: Option<u64>) -> Option<String> {
-    let available = available_mib.filter(|available| *available < wanted.get())?;
-    Some(format!(
-        "the guest may take {wanted} of memory, and the host has {available} MiB to spare"
-    ))
-}
-
 async fn copy(
     from: PathBuf,
     to: PathBuf,
     replace: bool,
+    force: bool,
     teller: Teller<Vm>,
 ) -> Result<Copied, Refusal> {
     blocking(move || {
@@ -277,7 +313,8 @@ async fn copy(
                 teller.progress(bytes, Some(all));
             }
         };
-        disk::copy_for_now(&from, &to, &mut progress).map_err(|error| disk_refusal(&error.into()))
+        disk::copy_for_now(&from, &to, force, &mut progress)
+            .map_err(|error| disk_refusal(&error.into()))
     })
     .await
 }
@@ -300,18 +337,4 @@ fn guest_refusal(error: &WaitError, record: &VmRecord) -> Refusal {
         .hint(format!("see all it said: banger vm logs {}", record.name));
     error.console().clone_into(&mut refusal.console_tail);
     refusal
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn too_little_memory_is_said() {
-        let wanted = Mib::new(1024).unwrap();
-        assert_eq!(memory_notice(wanted, None), None);
-        assert_eq!(memory_notice(wanted, Some(1024)), None);
-        let words = memory_notice(wanted, Some(700)).unwrap();
-        assert!(words.contains("1 GiB") && words.contains("700 MiB"), "{words}");
-    }
 }
