@@ -8,6 +8,7 @@ mod check;
 mod disk;
 mod error;
 mod format;
+mod grow;
 mod ingest;
 pub mod journal;
 pub mod layout;
@@ -21,6 +22,7 @@ pub use check::{Findings, check};
 pub use disk::{Disk, FileDisk, MemoryDisk};
 pub use error::{Error, Result};
 pub use format::{FormatOptions, FormatPlan, Inodes, Journal, format, plan};
+pub use grow::{Grown, grow};
 pub use ingest::{
     Content, Entry, EntryKind, HostTree, ImageTree, Sink, Source, Stream, TarStream, Times, Xattr,
     acl_from_disk, acl_to_disk, copy_subtree,

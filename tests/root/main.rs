@@ -5,6 +5,7 @@ mod crash;
 mod dirty;
 mod edit;
 mod format;
+mod grow;
 mod ingest;
 mod journal;
 mod mutants;

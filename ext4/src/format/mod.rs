@@ -8,4 +8,5 @@ mod sizes;
 mod tables;
 
 pub use options::{FormatOptions, Inodes, Journal};
+pub(crate) use place::{Space, Tables};
 pub use plan::{FormatPlan, format, plan};

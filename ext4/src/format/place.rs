@@ -6,34 +6,43 @@ use crate::{Error, Result};
 
 /// The blocks in use so far: in each group those before a mark.
 #[derive(Debug, Clone)]
-pub(super) struct Space {
+pub(crate) struct Space {
     geometry: Geometry,
     /// Blocks in use at the front of each group.
-    pub(super) used: Vec<u32>,
+    pub(crate) used: Vec<u32>,
 }
 
 /// Where the metadata of one group lies.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Tables {
-    pub(super) block_bitmap: u64,
-    pub(super) inode_bitmap: u64,
-    pub(super) inode_table: u64,
+pub(crate) struct Tables {
+    pub(crate) block_bitmap: u64,
+    pub(crate) inode_bitmap: u64,
+    pub(crate) inode_table: u64,
 }
 
 impl Space {
     /// Only copies of superblock and descriptors are in use.
-    pub(super) fn new(geometry: Geometry) -> Self {
+    pub(crate) fn new(geometry: Geometry) -> Self {
         let used = (0..geometry.groups).map(|group| geometry.base_blocks(group)).collect();
         Self { geometry, used }
     }
 
     /// Places bitmaps and inode tables, those of each 16 groups together.
-    pub(super) fn tables(&mut self) -> Result<Vec<Tables>> {
+    pub(crate) fn tables(&mut self) -> Result<Vec<Tables>> {
+        self.tables_from(0)
+    }
+
+    /// As [`Space::tables`], for the groups from `group` on alone.
+    pub(crate) fn tables_from(&mut self, group: u32) -> Result<Vec<Tables>> {
         let groups = self.geometry.groups;
-        let mut tables = vec![Tables::default(); groups as usize];
+        let mut tables = vec![Tables::default(); groups.saturating_sub(group) as usize];
         let flex = self.geometry.groups_per_flex.max(1);
-        for (number, cluster) in tables.chunks_mut(flex as usize).enumerate() {
-            let first = number as u32 * flex;
+        // The first of them may lie amid others that are together already.
+        let amid = (group.next_multiple_of(flex) - group).min(groups.saturating_sub(group));
+        let (head, rest) = tables.split_at_mut(amid as usize);
+        let whole = rest.chunks_mut(flex as usize);
+        let mut first = group;
+        for cluster in std::iter::once(head).chain(whole) {
             for table in cluster.iter_mut() {
                 table.block_bitmap = self.together(first, 1)?;
             }
@@ -43,12 +52,13 @@ impl Space {
             for table in cluster.iter_mut() {
                 table.inode_table = self.together(first, self.geometry.itable_blocks())?;
             }
+            first += cluster.len() as u32;
         }
         Ok(tables)
     }
 
     /// `len` blocks in one piece, in `group` or the next that has room.
-    pub(super) fn together(&mut self, group: u32, len: u32) -> Result<u64> {
+    pub(crate) fn together(&mut self, group: u32, len: u32) -> Result<u64> {
         for group in group..self.geometry.groups {
             let room = self.room(group);
             if room >= len {
@@ -59,7 +69,7 @@ impl Space {
     }
 
     /// `len` blocks as the extents of a file, from group 0 on.
-    pub(super) fn extents(&mut self, len: u32) -> Result<Vec<Extent>> {
+    pub(crate) fn extents(&mut self, len: u32) -> Result<Vec<Extent>> {
         let mut extents: Vec<Extent> = Vec::new();
         let mut done = 0;
         for group in 0..self.geometry.groups {

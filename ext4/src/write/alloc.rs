@@ -59,7 +59,7 @@ impl Volume {
     }
 
     /// The group's block bitmap for a change: it counts as initialised from now on.
-    pub(super) fn block_map(&mut self, number: u32) -> Result<&mut BlockMap> {
+    pub(crate) fn block_map(&mut self, number: u32) -> Result<&mut BlockMap> {
         self.load_block_map(number)?;
         let group = self.group(number)?;
         group.changed = true;

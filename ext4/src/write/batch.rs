@@ -48,7 +48,7 @@ pub struct Attributes {
 /// Blocks that a batch frees are given out again only after its commit: replacing
 /// large files on a nearly full disk may take two batches.
 pub struct Batch {
-    pub(super) volume: Volume,
+    pub(crate) volume: Volume,
     /// Made by [`Batch::create`]: there was nothing before.
     fresh: bool,
     /// Why it must not be committed.
@@ -107,7 +107,7 @@ impl Batch {
 
     /// Runs an operation; one that fails after it began to change things spoils
     /// the batch. What is refused before that does not.
-    pub(super) fn run<T>(&mut self, work: impl FnOnce(&mut Volume) -> Result<T>) -> Result<T> {
+    pub(crate) fn run<T>(&mut self, work: impl FnOnce(&mut Volume) -> Result<T>) -> Result<T> {
         let result = work(&mut self.volume);
         if let Err(error) = &result {
             let harmless = matches!(

@@ -28,6 +28,11 @@ impl Blocks {
         &self.overlay
     }
 
+    /// The filesystem has so many blocks from now on.
+    pub(crate) fn set_count(&mut self, count: u64) {
+        self.count = count;
+    }
+
     fn load(&mut self, block: u64) -> Result<&mut Cached> {
         if !self.cached.contains_key(&block) {
             if block >= self.count {

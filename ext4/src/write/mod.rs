@@ -26,3 +26,4 @@ pub use batch::{Attributes, Batch};
 pub use commit::{Committed, Flush};
 pub use edit::Node;
 pub use sink::{IngestStats, Ownership};
+pub(crate) use volume::{BlockMap, Group, Volume};

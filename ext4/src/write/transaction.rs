@@ -146,8 +146,18 @@ pub(crate) fn plan(
     journal.superblock.set_s_start(journal.superblock.s_first());
     plan.write(place, &journal.superblock.encode());
     plan.barrier();
-    for (block, bytes) in &logged {
+    // A kernel that finds more groups than there are descriptors does not come to replay
+    // the journal: of a filesystem that grows, the superblock is last.
+    let grows = superblocks.old.blocks_count() != superblocks.new.blocks_count();
+    let last = |block: u64| grows && block == SUPERBLOCK_OFFSET / block_size as u64;
+    for (block, bytes) in logged.iter().filter(|(block, _)| !last(*block)) {
         plan.write(offset(*block), bytes);
+    }
+    if grows {
+        plan.barrier();
+        for (block, bytes) in logged.iter().filter(|(block, _)| last(*block)) {
+            plan.write(offset(*block), bytes);
+        }
     }
     plan.barrier();
     journal.superblock.set_s_start(0);

@@ -58,6 +58,8 @@ pub(crate) struct Volume {
     /// Direct content on its way: where it goes, and the bytes.
     pub(crate) pending: (u64, Vec<u8>),
     pub(crate) now: Timestamp,
+    /// `s_overhead_clusters` as it is to be after the batch.
+    pub(crate) overhead: u32,
     generations: u32,
 }
 
@@ -100,6 +102,7 @@ impl Volume {
         let metadata = MetadataMap::new(&geometry, &descriptors)?;
         let random = uuid::Uuid::new_v4().as_u128() as u32;
         Ok(Self {
+            overhead: sb.s_overhead_blocks(),
             blocks,
             below,
             sb,
