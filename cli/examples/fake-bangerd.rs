@@ -114,6 +114,7 @@ impl Daemon for Fake {
     type StopVmStream = Answers<wire::VmEvent>;
     type RemoveVmStream = Answers<wire::VmEvent>;
     type ReadLogsStream = Answers<wire::LogChunk>;
+    type AttachConsoleStream = Answers<wire::ConsoleChunk>;
     type HoldVmStream = Answers<wire::HoldEvent>;
 
     async fn describe(&self, _: Request<wire::DescribeRequest>) -> Answer<wire::DescribeResponse> {
@@ -300,6 +301,40 @@ impl Daemon for Fake {
         called(&format!("logs tail={}", request.into_inner().tail_lines));
         let chunk = wire::LogChunk { data: b"\x1b[1mboot\x1b[0m\r\n\xff\n".to_vec() };
         Ok(Response::new(Box::pin(stream::iter([Ok(chunk)]))))
+    }
+
+    async fn attach_console(
+        &self,
+        request: Request<Streaming<wire::ConsoleRequest>>,
+    ) -> Answer<Self::AttachConsoleStream> {
+        use wire::console_request::Part;
+        let mut parts = request.into_inner();
+        let Some(Part::Attach(attach)) = parts.message().await?.and_then(|m| m.part) else {
+            return Err(Status::invalid_argument("no VM"));
+        };
+        called(&format!("console {} tail={}", name(attach.vm), attach.tail_lines));
+        let chunk = |data: &[u8], replay| Ok(wire::ConsoleChunk { data: data.to_vec(), replay });
+        let first = [chunk(b"\x1b[6nbefore\r\n", true), chunk(b"\x1b[1mlogin\x1b[0m\r\n", false)];
+        // What is typed comes back in brackets; `end` ends the VM, `die` the daemon.
+        let echo = stream::unfold(parts, |mut parts| async move {
+            let Some(Part::Input(typed)) = parts.message().await.ok().flatten()?.part else {
+                return None;
+            };
+            called(&format!("typed {}", typed.escape_ascii()));
+            match typed.trim_ascii() {
+                b"end" => return None,
+                b"die" => std::process::exit(9),
+                _ => {}
+            }
+            Some((
+                Ok(wire::ConsoleChunk { data: [b"[", &typed[..], b"]"].concat(), replay: false }),
+                parts,
+            ))
+        });
+        if told("the console ends") {
+            return Ok(Response::new(Box::pin(stream::iter(first))));
+        }
+        Ok(Response::new(Box::pin(stream::iter(first).chain(echo))))
     }
 
     async fn hold_vm(&self, request: Request<wire::HoldVmRequest>) -> Answer<Self::HoldVmStream> {

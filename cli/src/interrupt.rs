@@ -14,6 +14,8 @@ pub(crate) enum Signal {
     Term,
     /// The terminal has gone.
     Hup,
+    /// `^\`, where it must not leave a terminal as nobody wants it.
+    Quit,
 }
 
 impl Signal {
@@ -22,6 +24,7 @@ impl Signal {
         match self {
             Self::Hup => 129,
             Self::Int => 130,
+            Self::Quit => 131,
             Self::Term => 143,
         }
     }
@@ -33,6 +36,7 @@ impl fmt::Display for Signal {
             Self::Int => "SIGINT",
             Self::Term => "SIGTERM",
             Self::Hup => "SIGHUP",
+            Self::Quit => "SIGQUIT",
         })
     }
 }

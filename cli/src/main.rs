@@ -3,6 +3,7 @@
 mod arguments;
 mod bangerd;
 mod command;
+mod detach_keys;
 mod failure;
 mod interrupt;
 mod ssh;

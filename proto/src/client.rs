@@ -39,6 +39,15 @@ pub struct ImportHeader {
     pub initrd: Option<Vec<u8>>,
 }
 
+/// What a guest wrote on its serial line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsoleChunk {
+    /// The bytes, as they are.
+    pub data: Vec<u8>,
+    /// Whether they were written before anybody attached here.
+    pub replay: bool,
+}
+
 /// A connection to bangerd.
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -312,6 +321,29 @@ impl Client {
             wire::ReadLogsRequest { vm: reference(vm), follow, tail_lines: tail.unwrap_or(0) };
         let stream = self.inner.read_logs(request).await?.into_inner();
         Ok(Box::pin(stream.map(|chunk| chunk.map(|chunk| chunk.data).map_err(Refusal::from))))
+    }
+
+    /// The VM's serial line: `input` is typed there, and what the guest writes comes back
+    /// until the VM ends. At first come the last `tail` lines of what it wrote before.
+    ///
+    /// # Errors
+    /// The daemon's refusal, here or in the stream.
+    pub async fn console(
+        &mut self,
+        vm: &VmRef,
+        tail: u32,
+        input: impl Stream<Item = Vec<u8>> + Send + 'static,
+    ) -> Result<Answers<ConsoleChunk>> {
+        use wire::console_request::Part;
+        let attach = wire::ConsoleAttach { vm: reference(vm), tail_lines: tail };
+        let parts = futures_util::stream::once(async { Part::Attach(attach) })
+            .chain(input.map(Part::Input))
+            .map(|part| wire::ConsoleRequest { part: Some(part) });
+        let stream = self.inner.attach_console(parts).await?.into_inner();
+        Ok(Box::pin(stream.map(|chunk| {
+            let wire::ConsoleChunk { data, replay } = chunk.map_err(Refusal::from)?;
+            Ok(ConsoleChunk { data, replay })
+        })))
     }
 
     /// Ties an ephemeral VM to this process: dropping the hold, or dying, removes it.

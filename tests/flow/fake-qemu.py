@@ -11,7 +11,8 @@ if "ends-at-once" in mode:
     print("qemu: the fake was told to end", file=sys.stderr)
     sys.exit(1)
 
-console = open(re.search(r"id=console,append=on,path=(\S+)", line).group(1), "a")
+path, log = re.search(r"id=console,logappend=on,path=(\S+),logfile=(\S+)", line).groups()
+console = open(log, "a")
 rootfs = re.search(r"node-name=root,\S*file\.filename=(\S+)", line).group(1)
 say = lambda text: (console.write(text + "\n"), console.flush())
 say("fake guest boots from " + rootfs)
@@ -53,6 +54,13 @@ def control():
         except (OSError, ValueError):
             pass
 
+def typed():
+    pipe = os.open(path + ".in", os.O_RDWR)
+    while "reads-nothing" not in mode:
+        text = os.read(pipe, 4096).decode()
+        say("".join("<%s>" % c for c in text.split()))
+
+threading.Thread(target=typed, daemon=True).start()
 forward = re.search(r"hostfwd=tcp:127\.0\.0\.1:(\d+)-:22", line)
 if forward:
     threading.Thread(target=ssh, args=(int(forward.group(1)),), daemon=True).start()

@@ -2,6 +2,7 @@
 
 mod admission;
 mod build;
+mod console;
 mod crash;
 mod images;
 mod instance;

@@ -2,6 +2,7 @@
 
 mod failure;
 mod plain;
+mod raw_mode;
 mod stages;
 mod table;
 mod timings;
@@ -10,6 +11,7 @@ mod units;
 use std::io::{self, IsTerminal, Write};
 
 pub(crate) use plain::Plain;
+pub(crate) use raw_mode::RawMode;
 pub(crate) use stages::follow;
 pub(crate) use table::{fields, table};
 pub(crate) use timings::Timings;
@@ -44,6 +46,11 @@ impl Terminal {
     /// sequences.
     pub(crate) const fn output_is_terminal(self) -> bool {
         self.output_is_terminal
+    }
+
+    /// Whether somebody types here.
+    pub(crate) fn input_is_terminal(self) -> bool {
+        io::stdin().is_terminal()
     }
 
     /// A result: one or several lines.

@@ -20,8 +20,8 @@ pub enum Root {
 /// - `console=ttyS0`: what the guest says becomes its log;
 /// - `quiet`: a serial line is slow, and systemd speaks up only when something fails;
 /// - `panic=-1`: a panic restarts at once, which ends the VMM, and is noticed;
-/// - `systemd.getty_auto=no 8250.nr_uarts=1`: the console is a log, nobody logs in
-///   there, and there is one of it;
+/// - `systemd.getty_auto=no 8250.nr_uarts=1`: there is one console, and its login is one of
+///   our files, not the one that systemd makes up;
 /// - `net.ifnames=0`: the card is not renamed while it is being configured;
 /// - `fsck.mode=skip`: a journal is replayed by the kernel, there is nothing else to do;
 /// - `random.trust_cpu=on`: no waiting for entropy; the host feeds virtio-rng too;

@@ -37,6 +37,10 @@ pub struct ImageFacts {
     pub host_key_files: Vec<String>,
     /// systemd is there: `/usr/lib/systemd/systemd` or `/lib/systemd/systemd`.
     pub has_systemd: bool,
+    /// `/sbin/agetty` is there.
+    pub has_agetty: bool,
+    /// systemd runs the image's own login on the serial console.
+    pub has_serial_login: bool,
     /// OpenRC is there: `/etc/runlevels/boot`.
     pub has_openrc: bool,
     /// `/etc/inittab`.
@@ -63,6 +67,11 @@ impl ImageFacts {
             host_key_files,
             has_systemd: reader.exists("/usr/lib/systemd/systemd")?
                 || reader.exists("/lib/systemd/systemd")?,
+            has_agetty: reader.exists("/sbin/agetty")?,
+            has_serial_login: reader
+                .names("/etc/systemd/system/getty.target.wants")?
+                .iter()
+                .any(|name| name == "serial-getty@ttyS0.service"),
             has_openrc: reader.exists("/etc/runlevels/boot")?,
             inittab: reader.read("/etc/inittab")?,
             rc_local: reader.read("/etc/rc.local")?,

@@ -11,6 +11,7 @@
 //! says which files and which mounts it wants, and knows nothing of the others.
 
 mod command_line;
+mod console;
 mod facts;
 mod file;
 mod fstab;

@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::facts::ImageFacts;
 use super::file::GuestFile;
 use super::fstab::{self, Mount};
-use super::{names, network, ssh, work_disk};
+use super::{console, names, network, ssh, work_disk};
 use crate::keys::HostKey;
 use crate::net::{AddressPlan, MacAddress};
 
@@ -40,8 +40,14 @@ pub trait Capability {
 }
 
 /// Every capability. Adding one is its file and its line here.
-const CAPABILITIES: &[&dyn Capability] =
-    &[&names::Names, &ssh::Ssh, &network::Network, &fstab::Scratch, &work_disk::WorkDisk];
+const CAPABILITIES: &[&dyn Capability] = &[
+    &names::Names,
+    &ssh::Ssh,
+    &network::Network,
+    &console::Console,
+    &fstab::Scratch,
+    &work_disk::WorkDisk,
+];
 
 /// Everything that is written into the root filesystem before it boots. Written
 /// again over its own result, with `image` read anew, it changes nothing.
@@ -84,6 +90,7 @@ pub(super) mod tests {
             sshd_drop_ins: vec!["50-cloud-init.conf".into()],
             host_key_files: vec!["ssh_host_ed25519_key".into(), "ssh_host_rsa_key".into()],
             has_systemd: true,
+            has_agetty: true,
             ..ImageFacts::default()
         };
         let mut text = String::new();

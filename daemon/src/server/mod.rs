@@ -1,5 +1,6 @@
 //! The gRPC service: each method checks its message and calls the verb of its name.
 
+mod consoles;
 mod imports;
 mod listen;
 mod service;

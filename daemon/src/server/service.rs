@@ -13,7 +13,7 @@ use tonic::transport::Server;
 use tonic::transport::server::UdsConnectInfo;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Listener, imports};
+use super::{Listener, consoles, imports};
 use crate::image;
 use crate::progress::{Teller, Told};
 use crate::spawn::{Process, ProcessId};
@@ -69,7 +69,7 @@ pub async fn serve(
 }
 
 /// The VM that a message names.
-fn reference(vm: Option<wire::VmRef>) -> Result<VmRef, Refusal> {
+pub(super) fn reference(vm: Option<wire::VmRef>) -> Result<VmRef, Refusal> {
     let named = vm.ok_or_else(|| Invalid::new("VM", "", "name one"))?.name_or_id;
     Ok(named.parse::<VmRef>()?)
 }
@@ -100,6 +100,7 @@ impl daemon_server::Daemon for Service {
     type StopVmStream = Answers<wire::VmEvent>;
     type RemoveVmStream = Answers<wire::VmEvent>;
     type ReadLogsStream = Answers<wire::LogChunk>;
+    type AttachConsoleStream = Answers<wire::ConsoleChunk>;
     type HoldVmStream = Answers<wire::HoldEvent>;
 
     async fn describe(&self, _: Request<wire::DescribeRequest>) -> Answer<wire::DescribeResponse> {
@@ -234,9 +235,20 @@ impl daemon_server::Daemon for Service {
         let vm = self.registry.find(&reference(request.vm)?)?;
         let tail = (request.tail_lines != 0).then_some(request.tail_lines);
         let chunks = verb::read_logs(&vm, request.follow, tail);
-        Ok(Response::new(Box::pin(
-            chunks.map(|chunk| chunk.map(|data| wire::LogChunk { data }).map_err(Status::from)),
-        )))
+        Ok(Response::new(Box::pin(chunks.map(|piece| {
+            piece.map(|piece| wire::LogChunk { data: piece.data }).map_err(Status::from)
+        }))))
+    }
+
+    async fn attach_console(
+        &self,
+        request: Request<Streaming<wire::ConsoleRequest>>,
+    ) -> Answer<Self::AttachConsoleStream> {
+        let mut parts = request.into_inner();
+        let (vm, tail) = consoles::attach(parts.message().await?)?;
+        let vm = self.registry.find(&vm)?;
+        let pieces = verb::attach_console(&vm, tail, consoles::typed(parts))?;
+        Ok(Response::new(Box::pin(pieces.map(consoles::written))))
     }
 
     async fn hold_vm(&self, request: Request<wire::HoldVmRequest>) -> Answer<Self::HoldVmStream> {

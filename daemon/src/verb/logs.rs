@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use banger_proto::{Code, Refusal, VmState};
 use futures_util::Stream;
@@ -13,14 +12,22 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::blocking;
+use super::growth::Growth;
 use crate::vm::Handle;
 
 /// Bytes that are sent at once.
 const CHUNK: u64 = 64 << 10;
 /// Largest part of the log's end that is searched for lines.
 const TAIL: u64 = 4 << 20;
-/// How often it is looked whether there is more.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// A part of what the guest wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    /// The bytes, as they are.
+    pub data: Vec<u8>,
+    /// Whether they were there when the reading began.
+    pub old: bool,
+}
 
 /// The console's raw bytes, all of them or the last `tail` lines; with `follow` also
 /// what comes, until the VM ends.
@@ -28,7 +35,7 @@ pub fn read_logs(
     vm: &Handle,
     follow: bool,
     tail: Option<u32>,
-) -> impl Stream<Item = Result<Vec<u8>, Refusal>> + Send + use<> {
+) -> impl Stream<Item = Result<Piece, Refusal>> + Send + use<> {
     let (sender, receiver) = mpsc::channel(4);
     let vm = vm.clone();
     tokio::spawn(async move {
@@ -46,6 +53,8 @@ struct Position {
     path: PathBuf,
     /// The file that was read, and how far.
     at: Option<(u64, u64)>,
+    /// The file that was there at first, and its length then.
+    old: Option<(u64, u64)>,
     tail: Option<u32>,
 }
 
@@ -53,34 +62,37 @@ async fn send(
     vm: &Handle,
     follow: bool,
     tail: Option<u32>,
-    sender: &mpsc::Sender<Result<Vec<u8>, Refusal>>,
+    sender: &mpsc::Sender<Result<Piece, Refusal>>,
 ) -> Result<(), Refusal> {
     let watch = vm.watch();
-    let mut position = Position { path: vm.files().run().console(), at: None, tail };
+    let path = vm.files().run().console();
+    let growth = Growth::new();
+    let mut position = Position::new(&path, tail);
     loop {
+        growth.watch(&path);
         // Asked before reading: what was written before the end is read after it.
         let over = watch.has_changed().is_err()
             || !matches!(
                 watch.borrow().phase.state(),
                 VmState::Starting | VmState::Running | VmState::Stopping
             );
-        let chunk;
-        (position, chunk) = blocking(move || {
-            let chunk = position.read().map_err(|error| {
+        let piece;
+        (position, piece) = blocking(move || {
+            let piece = position.read().map_err(|error| {
                 Refusal::from_error(Code::Internal, &error).hint("see whether the VM still exists")
             })?;
-            Ok((position, chunk))
+            Ok((position, piece))
         })
         .await?;
-        if !chunk.is_empty() {
-            if sender.send(Ok(chunk)).await.is_err() {
+        if !piece.data.is_empty() {
+            if sender.send(Ok(piece)).await.is_err() {
                 return Ok(());
             }
         } else if !follow || over {
             return Ok(());
         } else {
             tokio::select! {
-                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = growth.wait() => {}
                 () = sender.closed() => return Ok(()),
             }
         }
@@ -98,11 +110,18 @@ fn open_log(path: &Path) -> io::Result<Option<File>> {
 }
 
 impl Position {
+    fn new(path: &Path, tail: Option<u32>) -> Self {
+        Self { path: path.to_owned(), at: None, old: None, tail }
+    }
+
     /// What comes next; nothing when there is nothing yet. A file that was cut, or
     /// replaced by a later boot's, is read from its beginning.
-    fn read(&mut self) -> io::Result<Vec<u8>> {
-        let Some(mut file) = open_log(&self.path)? else { return Ok(Vec::new()) };
+    fn read(&mut self) -> io::Result<Piece> {
+        let Some(mut file) = open_log(&self.path)? else {
+            return Ok(Piece { data: Vec::new(), old: false });
+        };
         let metadata = file.metadata()?;
+        let old = *self.old.get_or_insert((metadata.ino(), metadata.len()));
         let at = match self.at {
             Some((inode, at)) if inode == metadata.ino() && at <= metadata.len() => at,
             Some(_) => 0,
@@ -112,10 +131,13 @@ impl Position {
             },
         };
         file.seek(SeekFrom::Start(at))?;
-        let mut bytes = Vec::new();
-        file.take(CHUNK).read_to_end(&mut bytes)?;
-        self.at = Some((metadata.ino(), at + bytes.len() as u64));
-        Ok(bytes)
+        // No piece is old in part.
+        let is_old = old.0 == metadata.ino() && at < old.1 && old.1 <= metadata.len();
+        let most = if is_old { CHUNK.min(old.1 - at) } else { CHUNK };
+        let mut data = Vec::new();
+        file.take(most).read_to_end(&mut data)?;
+        self.at = Some((metadata.ino(), at + data.len() as u64));
+        Ok(Piece { data, old: is_old })
     }
 }
 
@@ -146,11 +168,11 @@ mod tests {
     fn read_all(position: &mut Position) -> String {
         let mut all = Vec::new();
         loop {
-            let chunk = position.read().unwrap();
-            if chunk.is_empty() {
+            let piece = position.read().unwrap();
+            if piece.data.is_empty() {
                 return String::from_utf8(all).unwrap();
             }
-            all.extend(chunk);
+            all.extend(piece.data);
         }
     }
 
@@ -158,7 +180,7 @@ mod tests {
     fn a_log_is_followed_over_growth_cuts_and_boots() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("console.log");
-        let mut position = Position { path: path.clone(), at: None, tail: None };
+        let mut position = Position::new(&path, None);
         assert_eq!(read_all(&mut position), "");
         let mut file = File::options().append(true).create(true).open(&path).unwrap();
         let long = "x".repeat(200_000);
@@ -181,7 +203,7 @@ mod tests {
         let path = folder.path().join("console.log");
         let tail = |text: &str, lines| {
             std::fs::write(&path, text).unwrap();
-            read_all(&mut Position { path: path.clone(), at: None, tail: Some(lines) })
+            read_all(&mut Position::new(&path, Some(lines)))
         };
         assert_eq!(tail("a\nb\nc\n", 1), "c\n");
         assert_eq!(tail("a\nb\nc\n", 2), "b\nc\n");
@@ -193,10 +215,29 @@ mod tests {
     }
 
     #[test]
+    fn what_was_there_at_first_is_told_from_what_comes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("console.log");
+        std::fs::write(&path, "one\ntwo\n").unwrap();
+        let mut position = Position::new(&path, Some(1));
+        let mut piece = || {
+            let piece = position.read().unwrap();
+            (String::from_utf8(piece.data).unwrap(), piece.old)
+        };
+        assert_eq!(piece(), ("two\n".into(), true));
+        let mut file = File::options().append(true).open(&path).unwrap();
+        file.write_all(b"three\n").unwrap();
+        assert_eq!(piece(), ("three\n".into(), false));
+        file.set_len(0).unwrap();
+        file.write_all(b"cut\n").unwrap();
+        assert_eq!(piece(), ("cut\n".into(), false), "it begins where the old was, and is new");
+    }
+
+    #[test]
     fn a_link_is_not_followed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("console.log");
         std::os::unix::fs::symlink("/etc/passwd", &path).unwrap();
-        assert!(Position { path, at: None, tail: None }.read().is_err());
+        assert!(Position::new(&path, None).read().is_err());
     }
 }

@@ -1,7 +1,9 @@
 //! What the daemon can be asked for: a verb a file.
 
 mod admission;
+mod console;
 mod create;
+mod growth;
 mod host_memory;
 mod images;
 mod logs;
@@ -11,10 +13,11 @@ mod ssh_target;
 mod start;
 mod stop;
 
+pub use console::attach_console;
 pub use create::create_vm;
 pub(crate) use images::image_view;
 pub use images::{get_image, list_images, remove_image};
-pub use logs::read_logs;
+pub use logs::{Piece, read_logs};
 pub(crate) use remove::remove_vm;
 pub use ssh_target::ssh_target;
 pub(crate) use start::start_vm;

@@ -1,6 +1,7 @@
 //! The guest's serial console: a log that is kept short, and its end for people.
 //!
-//! QEMU appends to `console.log` whether or not the daemon runs. The daemon cuts
+//! QEMU appends to `console.log` whether or not the daemon runs, and reads what is typed
+//! from the pipe `console.in`. The daemon cuts
 //! it now and then: what is cut off is kept once, in `console.log.1`. The guest
 //! writes this log, so nothing in it is to be believed.
 
@@ -8,7 +9,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags, open};
+use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open};
 
 use super::spec::Files;
 
@@ -36,7 +37,17 @@ pub fn begin(files: &Files) -> io::Result<()> {
         _ => {}
     }
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY;
-    open_log(&files.console(), flags).map(drop)
+    open_log(&files.console(), flags).map(drop)?;
+    // Made anew: whoever is still attached to the boot before types nothing into this one.
+    for end in [files.console_input(), files.console_output()] {
+        match std::fs::remove_file(end) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    let mode = Mode::from_raw_mode(0o600);
+    mknodat(CWD, files.console_input(), FileType::Fifo, mode, 0)?;
+    std::os::unix::fs::symlink("/dev/null", files.console_output())
 }
 
 /// Cuts the console's log, and the VMM's own, when they have passed `limit` bytes

@@ -35,6 +35,8 @@ pub struct Places {
     pub work_disk: PathBuf,
     /// Console log, which exists.
     pub console: PathBuf,
+    /// The console's line, without the `.in` and `.out` of its two ends, which exist.
+    pub line: PathBuf,
 }
 
 /// What is decided anew for every start.
@@ -154,9 +156,14 @@ impl Vmm for Qemu {
             add(&["-device", &format!("virtio-net-pci,netdev=net,mac={mac},romfile=")]);
         }
 
-        // Appending lets the log be cut while QEMU holds it open.
+        // All that is written goes to the log, and nowhere else: nobody who reads can hold the
+        // guest up, and nobody has to read. What comes in is a pipe, which QEMU holds open at
+        // both ends and so never sees end. Appending lets the log be cut while QEMU writes it.
         line.push("-chardev".into());
-        line.push(option("file,id=console,append=on", &[("path", &places.console)]));
+        line.push(option(
+            "pipe,id=console,logappend=on",
+            &[("path", &places.line), ("logfile", &places.console)],
+        ));
         let mut add = |words: &[&str]| line.extend(words.iter().map(OsString::from));
         add(&["-serial", "chardev:console"]);
         add(&[
@@ -196,6 +203,7 @@ mod tests {
             rootfs: spec.rootfs.clone(),
             work_disk: spec.work_disk.clone(),
             console: spec.directory.join("console.log"),
+            line: spec.directory.join("console"),
         }
     }
 

@@ -83,6 +83,25 @@ impl Files {
         self.directory.join("console.log.1")
     }
 
+    /// A pipe into the guest's serial console: what is written there is typed there.
+    #[must_use]
+    pub fn console_input(&self) -> PathBuf {
+        self.directory.join("console.in")
+    }
+
+    /// What `.in` and `.out` are put behind for the two ends of the console's line, as QEMU
+    /// has it; `.out` leads nowhere, since the log has all.
+    #[must_use]
+    pub fn console_line(&self) -> PathBuf {
+        self.directory.join("console")
+    }
+
+    /// The end of [`Files::console_line`] that leads nowhere.
+    #[must_use]
+    pub(super) fn console_output(&self) -> PathBuf {
+        self.directory.join("console.out")
+    }
+
     /// What the VMM itself wrote.
     #[must_use]
     pub fn vmm_log(&self) -> PathBuf {

@@ -114,6 +114,7 @@ async fn start_once(
         rootfs: spec.rootfs.clone(),
         work_disk: spec.work_disk.clone(),
         console: files.console(),
+        line: files.console_line(),
     };
     console::begin(files).map_err(failed)?;
     let log = File::create(files.vmm_log()).map_err(failed)?;

@@ -89,6 +89,7 @@ pub(super) fn places_inside(spec: &VmmSpec) -> Places {
         rootfs: "/vm/root".into(),
         work_disk: "/vm/work".into(),
         console: "/vm/console".into(),
+        line: "/vm/line".into(),
     }
 }
 
@@ -146,6 +147,9 @@ fn enclose(
     bind("--dev-bind", &host.rootfs, &inside.rootfs);
     bind("--dev-bind", &host.work_disk, &inside.work_disk);
     bind("--bind", &host.console, &inside.console);
+    bind("--bind", &host.line.with_extension("in"), &inside.line.with_extension("in"));
+    let nowhere = inside.line.with_extension("out");
+    line.extend(["--symlink".into(), "/dev/null".into(), nowhere.into()]);
     line.extend(["--remount-ro", "/", "--chdir", "/", "--info-fd"].map(OsString::from));
     line.push(INFO_DESCRIPTOR.to_string().into());
     line.push("--".into());
@@ -270,6 +274,7 @@ mod tests {
             rootfs: spec.rootfs.clone(),
             work_disk: spec.work_disk.clone(),
             console: spec.directory.join("console.log"),
+            line: spec.directory.join("console"),
         };
         let system = [
             System::Directory("/usr".into()),

@@ -1,5 +1,6 @@
 //! `banger vm ...`, and the same without `vm`.
 
+mod console;
 mod create;
 mod exec;
 mod inspect;
@@ -38,6 +39,8 @@ pub(crate) enum VmCommand {
     Ssh(ssh::Arguments),
     /// Run a command in a running VM
     Exec(exec::Arguments),
+    /// Attach to the serial console of a running VM
+    Console(console::Arguments),
     /// Show what a VM wrote to its console
     Logs(logs::Arguments),
     /// Remove VMs and their disks
@@ -63,6 +66,7 @@ impl VmCommand {
             Self::Inspect(inspect) => inspect.run(terminal).await,
             Self::Ssh(ssh) => ssh.run(terminal).await,
             Self::Exec(exec) => exec.run(terminal).await,
+            Self::Console(console) => console.run(terminal).await,
             Self::Logs(logs) => logs.run(terminal).await,
             Self::Rm(rm) => rm.run(terminal).await,
         }

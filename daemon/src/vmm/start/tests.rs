@@ -97,7 +97,7 @@ async fn a_vm_runs_walled_and_its_network_ends_with_it() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     seen.sort_unstable();
-    assert_eq!(seen, ["console", "kernel", "root", "work"]);
+    assert_eq!(seen, ["console", "kernel", "line.in", "line.out", "root", "work"]);
     assert!(!root.join("home").exists() && !root.join("root").exists());
     assert!(!root.join(folder.path().strip_prefix("/").unwrap()).exists());
     assert!(fs::write(root.join("x"), "").is_err(), "its root is read-only");
@@ -205,4 +205,58 @@ async fn a_disk_is_opened_by_one_vmm_only() {
     let error = start(&host, &second).await.unwrap_err();
     assert!(error.to_string().contains("lock"), "{error}");
     stop(&running, &Files::of(folder.path()), Duration::ZERO).await.unwrap();
+}
+
+/// A kernel that writes R on the serial line, and then back what it reads there.
+fn echo() -> Vec<u8> {
+    const LOAD: u32 = 0x10_0000;
+    let (magic, flags) = (0x1bad_b002_u32, 0x1_0000_u32);
+    let check = 0_u32.wrapping_sub(magic + flags);
+    let header = [magic, flags, check, LOAD, LOAD, 0, LOAD + 0x1000, LOAD + 32];
+    let mut kernel: Vec<u8> = header.iter().flat_map(|word| word.to_le_bytes()).collect();
+    kernel.extend([0xba, 0xf8, 0x03, 0, 0, 0xb0, b'R', 0xee]); // mov edx, 0x3f8; mov al, 'R'; out dx, al
+    kernel.extend([0xba, 0xfd, 0x03, 0, 0]); // again: mov edx, 0x3fd
+    kernel.extend([0xec, 0xa8, 0x01, 0x74, 0xf6]); // in al, dx; test al, 1; jz again
+    kernel.extend([0xba, 0xf8, 0x03, 0, 0, 0xec, 0xee]); // mov edx, 0x3f8; in al, dx; out dx, al
+    kernel.extend([0xeb, 0xed]); // jmp again
+    kernel
+}
+
+#[tokio::test]
+async fn the_console_is_logged_without_a_reader_and_takes_what_is_typed() {
+    use std::io::Write;
+    let folder = tempfile::tempdir().unwrap();
+    for (number, finder) in [(11, Finder::default()), (12, qemu_alone(folder.path()))] {
+        let host = host(folder.path(), finder).await;
+        let mut spec = vm(folder.path(), Choice::None);
+        spec.id = uuid::Uuid::from_u128(number);
+        fs::write(&spec.kernel, echo()).unwrap();
+        let files = Files::of(folder.path());
+        let running = start(&host, &spec).await.unwrap();
+        let written = async |words: &str| {
+            let begun = Instant::now();
+            while !fs::read(files.console()).unwrap().ends_with(words.as_bytes()) {
+                let log = String::from_utf8_lossy(&fs::read(files.console()).unwrap()).into_owned();
+                assert!(begun.elapsed() < Duration::from_secs(20), "no {words} in {log:?}");
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let type_in = |words: &str| {
+            let mut line = File::options().write(true).open(files.console_input()).unwrap();
+            line.write_all(words.as_bytes()).unwrap();
+        };
+        written("R").await;
+        // Several may type, and go away again.
+        for word in ["one", "two"] {
+            type_in(word);
+            written(word).await;
+        }
+        // Cut while it is written, the log goes on at its begin.
+        console::trim(&files, 3).unwrap();
+        type_in("three");
+        written("three").await;
+        assert_eq!(fs::read(files.console()).unwrap(), b"three");
+        assert!(fs::read(files.console_before()).unwrap().ends_with(b"two"));
+        stop(&running, &files, Duration::ZERO).await.unwrap();
+    }
 }
