@@ -143,6 +143,13 @@ impl Daemon for Fake {
         Ok(Response::new(wire::ShutdownResponse {}))
     }
 
+    async fn show_config(
+        &self,
+        _: Request<wire::ShowConfigRequest>,
+    ) -> Answer<wire::ShowConfigResponse> {
+        Err(Status::unimplemented("not in the fake"))
+    }
+
     async fn import_image(
         &self,
         request: Request<Streaming<wire::ImportImageRequest>>,

@@ -17,7 +17,8 @@ usage: bangerd              serve this user until asked to end
        bangerd --help
 
 environment: BANGER_LOG  what is logged: info (default), debug, bangerd=trace
-files: ~/.config/banger/programs  folders that are searched first for qemu, passt, ...,
+files: /etc/banger/*.toml, ~/.config/banger/config.toml
+       ~/.config/banger/programs  folders that are searched first for qemu, passt, ...,
                                   one a line
 ";
 

@@ -5,10 +5,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use banger_proto::paths::Paths;
 use banger_proto::{Code, Refusal};
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 
+use crate::config::{self, Settings};
 use crate::spawn::Finder;
 use crate::store::{Images, Vms};
+use crate::verb::blocking;
 use crate::vmm::Host;
 
 /// The daemon's surroundings.
@@ -16,47 +18,65 @@ use crate::vmm::Host;
 pub struct Context {
     /// The owner's folders.
     pub paths: Paths,
-    /// Where programs are found.
-    pub finder: Finder,
     /// The folders of VMs.
     pub vms: Vms,
     /// The folders of images.
     pub images: Images,
-    host: OnceCell<Arc<Host>>,
+    host: Mutex<Option<Arc<Host>>>,
 }
 
 impl Context {
     /// The surroundings that `paths` names.
     #[must_use]
-    pub fn new(paths: Paths, finder: Finder) -> Self {
+    pub fn new(paths: Paths) -> Self {
         Self {
             vms: Vms::in_state(&paths.state),
             images: Images::in_data(&paths.data),
             paths,
-            finder,
-            host: OnceCell::new(),
+            host: Mutex::default(),
         }
     }
 
-    /// What this host runs VMs with: found out by the first who asks, and again as long
-    /// as something is missing.
+    /// What is configured, read anew.
+    ///
+    /// # Errors
+    /// [`Code::FailedPrecondition`] when a file cannot be used.
+    pub async fn settings(&self) -> Result<Settings, Refusal> {
+        let paths = self.paths.clone();
+        blocking(move || Ok(config::load(&paths).whole()?)).await
+    }
+
+    /// Where programs are found.
+    #[must_use]
+    pub fn finder(settings: &Settings) -> Finder {
+        Finder::default().preferring(settings.programs())
+    }
+
+    /// What this host runs VMs with: found out by the first who asks, and again when
+    /// programs are to be found elsewhere, or as long as something is missing.
     ///
     /// # Errors
     /// [`Code::FailedPrecondition`] without QEMU.
-    pub async fn host(&self) -> Result<Arc<Host>, Refusal> {
-        let probe = async || {
-            Host::probe(self.finder.clone(), &self.paths.state)
-                .await
-                .map(Arc::new)
-                .map_err(|missing| Refusal::from_error(Code::FailedPrecondition, &missing))
-        };
-        self.host.get_or_try_init(probe).await.cloned()
+    pub async fn host(&self, settings: &Settings) -> Result<Arc<Host>, Refusal> {
+        let finder = Self::finder(settings);
+        let mut known = self.host.lock().await;
+        if let Some(host) = known.as_ref().filter(|host| host.finder == finder) {
+            return Ok(host.clone());
+        }
+        let host = Host::probe(finder, &self.paths.state)
+            .await
+            .map(Arc::new)
+            .map_err(|missing| Refusal::from_error(Code::FailedPrecondition, &missing))?;
+        *known = Some(host.clone());
+        Ok(host)
     }
 
     /// Whether [`Context::host`] answers at once.
     #[must_use]
-    pub fn host_is_known(&self) -> bool {
-        self.host.initialized()
+    pub fn host_is_known(&self, settings: &Settings) -> bool {
+        let finder = Self::finder(settings);
+        // Whoever holds the lock is finding out.
+        self.host.try_lock().is_ok_and(|known| known.as_ref().is_some_and(|h| h.finder == finder))
     }
 }
 

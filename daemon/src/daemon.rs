@@ -10,10 +10,9 @@ use tokio::sync::watch;
 
 use crate::context::Context;
 use crate::server::{self, Listener};
-use crate::spawn::Finder;
 use crate::store::{Instance, InstanceError};
 use crate::vm::Registry;
-use crate::{config, log, reconcile};
+use crate::{log, reconcile};
 
 /// How long the undoing of starts may take when the daemon ends.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -32,9 +31,6 @@ pub enum DaemonError {
     /// Another daemon runs, or the lock cannot be taken.
     #[error(transparent)]
     Instance(#[from] InstanceError),
-    /// The owner's configuration cannot be used.
-    #[error(transparent)]
-    Config(#[from] config::ConfigError),
     /// There is no socket.
     #[error("cannot listen on {}", path.display())]
     Listen {
@@ -64,22 +60,21 @@ pub fn run() -> Result<(), DaemonError> {
     private_directory(&paths.state)?;
     let _instance = Instance::lock(&paths.state)?;
     log::begin(&paths.state);
-    let finder = Finder::default().preferring(config::program_folders(&paths.config)?);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(DaemonError::SetUp)?;
-    let outcome = runtime.block_on(serve(paths, finder));
+    let outcome = runtime.block_on(serve(paths));
     // A blocking copy under way is of no use to anybody any more.
     runtime.shutdown_background();
     outcome
 }
 
-async fn serve(paths: Paths, finder: Finder) -> Result<(), DaemonError> {
+async fn serve(paths: Paths) -> Result<(), DaemonError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(DaemonError::SetUp)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::SetUp)?;
     let socket = paths.socket();
-    let registry = Registry::new(Arc::new(Context::new(paths, finder)));
+    let registry = Registry::new(Arc::new(Context::new(paths)));
     // Before anybody can ask: whoever connects sees the VMs as they are.
     reconcile::take_over(&registry).await;
     let listener = Listener::bind(&socket)

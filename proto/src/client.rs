@@ -1,6 +1,6 @@
 //! The typed client of bangerd: domain types in and out.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 
 use futures_util::{Stream, StreamExt};
@@ -11,8 +11,8 @@ use tonic::transport::{Channel, Endpoint, Uri};
 use crate::paths::SocketAddress;
 use crate::wire::daemon::{self as wire, daemon_client::DaemonClient};
 use crate::{
-    Code, Event, Image, ImageName, ImageSource, Mib, NewVm, Refusal, SshTarget, StartOptions, Vm,
-    VmRef,
+    Code, Event, Image, ImageName, ImageSource, Mib, NewVm, Refusal, Setting, SshTarget,
+    StartOptions, Vm, VmRef,
 };
 
 /// What bangerd says of itself.
@@ -146,6 +146,17 @@ impl Client {
     pub async fn shutdown(&mut self) -> Result<()> {
         self.inner.shutdown(wire::ShutdownRequest {}).await?;
         Ok(())
+    }
+
+    /// What is configured, and the files that are looked for.
+    ///
+    /// # Errors
+    /// The daemon's refusal, when a file cannot be used.
+    pub async fn show_config(&mut self) -> Result<(Vec<Setting>, Vec<PathBuf>)> {
+        let answer = self.inner.show_config(wire::ShowConfigRequest {}).await?.into_inner();
+        let settings =
+            answer.settings.into_iter().map(Setting::try_from).collect::<Result<_, _>>()?;
+        Ok((settings, answer.files.into_iter().map(PathBuf::from).collect()))
     }
 
     /// Makes an image from the chunks of a tar stream. A stream of chunks that ends without

@@ -25,6 +25,16 @@ impl Cpus {
             .ok_or_else(|| Invalid::new("number of processors", &count.to_string(), Self::RULE))
     }
 
+    /// `count` processors, or the nearest number that is legal.
+    #[must_use]
+    pub const fn nearest(count: u8) -> Self {
+        match count {
+            0 => Self(1),
+            65.. => Self(64),
+            _ => Self(count),
+        }
+    }
+
     /// The number.
     #[must_use]
     pub const fn get(self) -> u8 {
@@ -55,6 +65,7 @@ mod tests {
     #[test]
     fn one_to_sixty_four() {
         assert_eq!("64".parse::<Cpus>().unwrap().get(), 64);
+        assert_eq!([0, 2, 65].map(|n| Cpus::nearest(n).get()), [1, 2, 64]);
         for bad in ["0", "65", "256", "-1", "two", ""] {
             assert!(bad.parse::<Cpus>().is_err(), "{bad}");
         }

@@ -27,6 +27,26 @@ impl Mib {
         }
     }
 
+    /// `value` MiB, or the nearest size that is legal.
+    #[must_use]
+    pub const fn nearest(value: u64) -> Self {
+        match value {
+            0 => Self(1),
+            _ if value > Self::MAX.0 => Self::MAX,
+            _ => Self(value),
+        }
+    }
+
+    /// The size as it can be typed: `2G`.
+    #[must_use]
+    pub fn typed(self) -> String {
+        match self.0 {
+            mib if mib % (1 << 20) == 0 => format!("{}T", mib >> 20),
+            mib if mib % (1 << 10) == 0 => format!("{}G", mib >> 10),
+            mib => format!("{mib}M"),
+        }
+    }
+
     /// The size in MiB.
     #[must_use]
     pub const fn get(self) -> u64 {
@@ -93,6 +113,16 @@ mod tests {
         {
             assert!(text.parse::<Mib>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_size_that_is_typed_is_read_again() {
+        for mib in [1, 1500, 2048, 3 << 20] {
+            let size = Mib::new(mib).unwrap();
+            assert_eq!(size.typed().parse(), Ok(size));
+        }
+        assert_eq!(Mib::new(2048).unwrap().typed(), "2G");
+        assert_eq!([0, 7, u64::MAX].map(Mib::nearest), [Mib(1), Mib(7), Mib::MAX]);
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub struct Paths {
     pub cache: PathBuf,
     /// Configuration: `$XDG_CONFIG_HOME/banger`.
     pub config: PathBuf,
+    /// The administrator's configuration: `/etc/banger`.
+    pub system_config: PathBuf,
     /// The folder of bangerd's socket: in `$XDG_RUNTIME_DIR`, else in the state folder.
     pub runtime: PathBuf,
 }
@@ -49,6 +51,10 @@ impl Paths {
     /// Name of bangerd's socket in its folder.
     pub const SOCKET: &'static str = "bangerd.sock";
 
+    /// Variable that names another folder in place of `/etc/banger`, for tests. It guards
+    /// nothing, and the command line does not hand it on to bangerd.
+    pub const SYSTEM_CONFIG: &'static str = "BANGER_SYSTEM_CONFIG";
+
     /// The folders that the given environment names.
     ///
     /// # Errors
@@ -73,6 +79,8 @@ impl Paths {
             data: base("XDG_DATA_HOME", ".local/share")?,
             cache: base("XDG_CACHE_HOME", ".cache")?,
             config: base("XDG_CONFIG_HOME", ".config")?,
+            system_config: absolute(Self::SYSTEM_CONFIG)
+                .unwrap_or_else(|| PathBuf::from("/etc/banger")),
             runtime,
             state,
         })
@@ -150,6 +158,7 @@ mod tests {
         let paths = paths(&[("HOME", "/home/ann")]).unwrap();
         assert_eq!(paths.state, Path::new("/home/ann/.local/state/banger"));
         assert_eq!(paths.data, Path::new("/home/ann/.local/share/banger"));
+        assert_eq!(paths.system_config, Path::new("/etc/banger"));
         assert_eq!(paths.socket(), Path::new("/home/ann/.local/state/banger/run/bangerd.sock"));
     }
 

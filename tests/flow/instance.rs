@@ -86,12 +86,3 @@ fn an_ended_daemon_takes_its_socket_along() {
     place.owner.ok(["vm", "ls"]);
     assert_ne!(place.daemon(), Some(pid));
 }
-
-#[test]
-fn a_broken_configuration_names_its_file() {
-    let Some(place) = Place::new() else { return };
-    let list = place.owner.home().join(".config/banger/programs");
-    place.owner.write(&list, b"# nothing\r\n\r\n");
-    let said = place.fails(&["vm", "ls"]);
-    assert!(said.contains(list.to_str().unwrap()) && said.contains("no entries"), "{said}");
-}

@@ -2,6 +2,7 @@
 
 mod admission;
 mod build;
+mod config;
 mod console;
 mod crash;
 mod images;

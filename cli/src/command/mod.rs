@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod config;
 mod daemon;
 mod image;
 mod span;
@@ -8,6 +9,7 @@ mod vm;
 
 use clap::Subcommand;
 
+pub(crate) use config::ConfigCommand;
 pub(crate) use daemon::DaemonCommand;
 pub(crate) use image::ImageCommand;
 pub(crate) use vm::VmCommand;
@@ -31,6 +33,9 @@ pub(crate) enum Command {
     /// Images that VMs are made from
     #[command(subcommand)]
     Image(ImageCommand),
+    /// What is configured
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// The daemon behind this command
     #[command(subcommand)]
     Daemon(DaemonCommand),
@@ -52,6 +57,7 @@ impl Command {
         match self {
             Self::Short(vm) | Self::Vm(vm) => vm.run(terminal).await,
             Self::Image(image) => image.run(terminal).await,
+            Self::Config(config) => config.run(terminal).await,
             Self::Daemon(daemon) => daemon.run(terminal).await,
             Self::Version(version) => version.run(terminal).await,
         }

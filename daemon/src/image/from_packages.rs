@@ -15,6 +15,7 @@ use super::build::{BuildError, DebianImage};
 use super::finish::Overrides;
 use super::make::Making;
 use super::take_in::Worker;
+use crate::context::Context;
 use crate::progress::Teller;
 use crate::spawn::Started;
 use crate::verb::OnHost;
@@ -43,7 +44,8 @@ pub async fn build_image(
 ) -> Result<Image, Refusal> {
     let ImageSource::Debian { suite, mirror } = source;
     let recipe = DebianImage::new(&suite, mirror.as_deref()).map_err(|error| refused(&error))?;
-    let launch = recipe.launch(&registry.context().finder).map_err(|error| refused(&error))?;
+    let settings = registry.context().settings().await?;
+    let launch = recipe.launch(&Context::finder(&settings)).map_err(|error| refused(&error))?;
     let label = format!("debian {suite}");
     let making = Making::begin(registry, teller.clone(), name, size, None, label).await?;
     let build = async {

@@ -115,6 +115,17 @@ impl daemon_server::Daemon for Service {
         Ok(Response::new(wire::ShutdownResponse {}))
     }
 
+    async fn show_config(
+        &self,
+        _: Request<wire::ShowConfigRequest>,
+    ) -> Answer<wire::ShowConfigResponse> {
+        let (settings, files) = verb::show_config(self.registry.context()).await?;
+        Ok(Response::new(wire::ShowConfigResponse {
+            settings: settings.into_iter().map(Into::into).collect(),
+            files: files.iter().map(|file| file.to_string_lossy().into_owned()).collect(),
+        }))
+    }
+
     async fn import_image(
         &self,
         request: Request<Streaming<wire::ImportImageRequest>>,

@@ -52,7 +52,7 @@ pub struct Missing {
 }
 
 /// Finds programs in a fixed list of directories.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finder {
     directories: Vec<PathBuf>,
 }

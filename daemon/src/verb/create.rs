@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use banger_proto::{
-    Code, Cpus, ImageName, Isolation, Mib, NewVm, Refusal, Vm, VmId, VmName, VmState,
-};
+use banger_proto::{Code, ImageName, Isolation, NewVm, Refusal, Vm, VmId, VmName, VmState};
 
 use super::{admission, blocking, host_memory, names::made_up, store_refusal};
+use crate::config::Set;
 use crate::context::now;
 use crate::keys;
 use crate::spawn::ProcessId;
@@ -23,18 +22,20 @@ pub async fn create_vm(
     new: NewVm,
     holder: Option<ProcessId>,
 ) -> Result<Vm, Refusal> {
-    if let (Some(wanted), false) = (new.memory, new.force) {
-        admission::memory_at_all(wanted, host_memory::now())?;
-    }
     // Names are given, and images chosen, by one at a time.
     let _gate = registry.gate().await;
     let context = registry.context().clone();
+    let settings = context.settings().await?;
+    let memory = new.memory.unwrap_or_else(|| settings.memory());
+    if !new.force {
+        admission::memory_at_all(memory, host_memory::now())?;
+    }
     let image = {
         let context = context.clone();
-        let wanted = new.image.clone();
+        let (wanted, usual) = (new.image.clone(), settings.image().cloned());
         blocking(move || {
             let images = context.images.list().map_err(|error| store_refusal(&error))?;
-            choose_image(&images, wanted.as_ref())
+            choose_image(&images, wanted.as_ref(), usual.as_ref())
         })
         .await?
     };
@@ -45,9 +46,9 @@ pub async fn create_vm(
         name,
         image,
         isolation: Isolation::Rootless,
-        cpus: new.cpus.map_or_else(default_cpus, Ok)?,
-        memory: new.memory.map_or_else(default_memory, Ok)?,
-        disk: new.disk.map_or_else(|| Mib::new(8 << 10), Ok)?,
+        cpus: new.cpus.unwrap_or_else(|| settings.cpus()),
+        memory,
+        disk: new.disk.unwrap_or_else(|| settings.disk()),
         created_at: now(),
         ephemeral: new.ephemeral,
         holder: holder.filter(|_| new.ephemeral),
@@ -69,17 +70,27 @@ pub async fn create_vm(
     Ok(registry.adopt(record).view())
 }
 
-fn choose_image(images: &[ImageRecord], wanted: Option<&ImageName>) -> Result<ImageRef, Refusal> {
+/// The image that is asked for, or the configured one, or the only one.
+fn choose_image(
+    images: &[ImageRecord],
+    wanted: Option<&ImageName>,
+    usual: Option<&Set<ImageName>>,
+) -> Result<ImageRef, Refusal> {
     let names = || images.iter().map(|image| image.name.to_string()).collect::<Vec<_>>().join(", ");
-    let chosen = match (wanted, images) {
+    let chosen = match (wanted.or(usual.map(|set| &set.value)), images) {
         (_, []) => {
             return Err(Refusal::new(Code::FailedPrecondition, "there is no image yet")
                 .hint("make one: banger image build debian --debian bookworm"));
         }
         (Some(name), images) => {
             images.iter().find(|image| image.name == *name).ok_or_else(|| {
-                Refusal::new(Code::NotFound, format!("there is no image {name}"))
-                    .hint(format!("there are: {}", names()))
+                let mut missing = Refusal::new(Code::NotFound, format!("there is no image {name}"))
+                    .hint(format!("there are: {}", names()));
+                if let (None, Some(Set { place, .. })) = (wanted, usual) {
+                    let (path, line) = (place.path.display(), place.line);
+                    missing.chain.push(format!("{path}:{line} names it for new VMs"));
+                }
+                missing
             })?
         }
         (None, [only]) => only,
@@ -112,24 +123,12 @@ fn choose_name(
     }
 }
 
-/// Two processors where the host has two.
-fn default_cpus() -> Result<Cpus, Refusal> {
-    let host = std::thread::available_parallelism().map_or(1, usize::from);
-    Ok(Cpus::new(if host >= 2 { 2 } else { 1 })?)
-}
-
-/// A GiB, or a quarter of what a small host has.
-fn default_memory() -> Result<Mib, Refusal> {
-    Ok(Mib::new(memory_for(host_memory::now().map(|host| host.total)))?)
-}
-
-fn memory_for(host_mib: Option<u64>) -> u64 {
-    host_mib.map_or(1024, |host| (host / 4).clamp(256, 1024))
-}
-
 #[cfg(test)]
 mod tests {
+    use banger_proto::Mib;
+
     use super::*;
+    use crate::config::Place;
 
     fn image(name: &str) -> ImageRecord {
         ImageRecord {
@@ -149,7 +148,7 @@ mod tests {
         let (a, b) = (image("a"), image("b"));
         let name = |name: &str| Some(name.parse::<ImageName>().unwrap());
         let choose = |images: &[ImageRecord], wanted: Option<ImageName>| {
-            choose_image(images, wanted.as_ref())
+            choose_image(images, wanted.as_ref(), None)
                 .map(|image| image.id)
                 .map_err(|refusal| refusal.code)
         };
@@ -157,8 +156,17 @@ mod tests {
         assert_eq!(choose(&[], name("a")), Err(Code::FailedPrecondition));
         assert_eq!(choose(std::slice::from_ref(&a), None), Ok("id of a".into()));
         assert_eq!(choose(&[a.clone(), b.clone()], None), Err(Code::InvalidArgument));
-        assert_eq!(choose(&[a.clone(), b], name("b")), Ok("id of b".into()));
-        assert_eq!(choose(&[a], name("c")), Err(Code::NotFound));
+        assert_eq!(choose(&[a.clone(), b.clone()], name("b")), Ok("id of b".into()));
+        assert_eq!(choose(std::slice::from_ref(&a), name("c")), Err(Code::NotFound));
+
+        let place = Place { path: "/c.toml".into(), line: 3 };
+        let usual = |text: &str| Set { value: text.parse().unwrap(), place: place.clone() };
+        let all = [a, b];
+        assert_eq!(choose_image(&all, None, Some(&usual("b"))).unwrap().id, "id of b");
+        let wanted = name("a");
+        assert_eq!(choose_image(&all, wanted.as_ref(), Some(&usual("b"))).unwrap().id, "id of a");
+        let missing = choose_image(&all, None, Some(&usual("c"))).unwrap_err();
+        assert_eq!(missing.chain, ["/c.toml:3 names it for new VMs"]);
     }
 
     #[test]
@@ -171,13 +179,5 @@ mod tests {
         let first = choose_name(id, None, |_| false).unwrap();
         let second = choose_name(id, None, |name| *name == first).unwrap();
         assert_eq!(second.to_string(), format!("{first}-1"));
-    }
-
-    #[test]
-    fn memory_follows_the_host() {
-        assert_eq!(memory_for(None), 1024);
-        assert_eq!(memory_for(Some(24_079)), 1024);
-        assert_eq!(memory_for(Some(2000)), 500);
-        assert_eq!(memory_for(Some(100)), 256);
     }
 }

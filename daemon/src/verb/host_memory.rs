@@ -2,17 +2,17 @@
 
 /// The host's memory in MiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Memory {
+pub(crate) struct Memory {
     /// All of it, swap left out.
-    pub(super) total: u64,
+    pub(crate) total: u64,
     /// What could be taken without making the host swap.
-    pub(super) available: u64,
+    pub(crate) available: u64,
     /// Swap that is not in use.
-    pub(super) swap: u64,
+    pub(crate) swap: u64,
 }
 
 /// What the host has now; `None` where it cannot be told.
-pub(super) fn now() -> Option<Memory> {
+pub(crate) fn now() -> Option<Memory> {
     parse(&std::fs::read_to_string("/proc/meminfo").unwrap_or_default())
 }
 

@@ -5,20 +5,29 @@ use std::time::Duration;
 use banger_proto::{Code, Refusal, Stage, Vm};
 use tokio::sync::watch;
 
+use crate::config::Settings;
+use crate::context::Context;
 use crate::progress::Teller;
 use crate::store::{Runtime, VmFiles};
 use crate::vmm::{self, Accelerator, Stopped};
 
-/// How long a guest has to shut down: under software emulation all takes longer.
-fn usual_deadline(accelerator: Accelerator) -> Duration {
-    Duration::from_secs(match accelerator {
-        Accelerator::Kvm => 20,
-        Accelerator::Tcg => 40,
-    })
+/// How long a guest has to shut down when nobody says. A configuration that cannot be used
+/// does not keep a VM running.
+async fn usual_deadline(
+    context: &Context,
+    accelerator: Accelerator,
+    teller: &Teller<Vm>,
+) -> Duration {
+    let settings = context.settings().await.unwrap_or_else(|refusal| {
+        teller.notice(format!("{refusal}, and the deadline is the usual one"));
+        Settings::default()
+    });
+    settings.stop(accelerator)
 }
 
 /// Stops a VMM; whoever becomes impatient has it killed by `interrupted`.
 pub(crate) async fn stop_vm(
+    context: &Context,
     runtime: &Runtime,
     files: &VmFiles,
     deadline: Option<Duration>,
@@ -26,7 +35,10 @@ pub(crate) async fn stop_vm(
     mut interrupted: watch::Receiver<bool>,
 ) -> Result<Stopped, Refusal> {
     let machine = &runtime.machine;
-    let deadline = deadline.unwrap_or_else(|| usual_deadline(machine.accelerator));
+    let deadline = match deadline {
+        Some(deadline) => deadline,
+        None => usual_deadline(context, machine.accelerator, teller).await,
+    };
     let files = files.run();
     let detail = if deadline.is_zero() { "killing it" } else { "" };
     let stopped = teller

@@ -27,11 +27,14 @@ impl Task {
             )
             .hint(format!("use it: banger vm ssh {}", record.name)));
         }
+        // Before anything is changed: a mistake in a file is no failure of the VM's.
+        let settings = self.context.settings().await?;
         let before = record.phase.clone();
         self.change(|record| record.phase = Phase::Starting {}).await;
         let (interrupt, interrupted) = watch::channel(false);
         let work = verb::start_vm(
             self.context.clone(),
+            settings,
             record.clone(),
             self.files.clone(),
             options,
@@ -83,8 +86,8 @@ impl Task {
         let stopping = Phase::Stopping { runtime: runtime.clone() };
         self.change(|record| record.phase = stopping).await;
         let (interrupt, interrupted) = watch::channel(false);
-        let files = self.files.clone();
-        let work = verb::stop_vm(&runtime, &files, deadline, teller, interrupted);
+        let (context, files) = (self.context.clone(), self.files.clone());
+        let work = verb::stop_vm(&context, &runtime, &files, deadline, teller, interrupted);
         let stopped = match self.attend(Operation::Stop, &interrupt, work).await {
             Some(Ok(stopped)) => stopped,
             None => return Err(ends()),
@@ -109,7 +112,7 @@ impl Task {
         let Some(runtime) = record.phase.runtime() else { return Ok(()) };
         let (_interrupt, interrupted) = watch::channel(false);
         let deadline = Some(Duration::ZERO);
-        verb::stop_vm(runtime, &self.files, deadline, teller, interrupted).await?;
+        verb::stop_vm(&self.context, runtime, &self.files, deadline, teller, interrupted).await?;
         self.vmm = None;
         let phase = Phase::Stopped { reason: "killed".to_owned() };
         self.published.send_replace(VmRecord { phase, ..record });

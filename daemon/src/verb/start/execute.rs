@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::plan::{Situation, Step, plan};
 use super::undo::Undo;
+use crate::config::Settings;
 use crate::context::{Context, now};
 use crate::disk::{self, Copied};
 use crate::guest::{self, GuestSpec, Root, wait::WaitError};
@@ -18,19 +19,12 @@ use crate::progress::{Sparingly, Teller};
 use crate::store::{Runtime, VmFiles, VmRecord};
 use crate::verb::admission::{self, Growth};
 use crate::verb::{OnHost, blocking, disk_refusal, host_memory, store_refusal};
-use crate::vmm::{self, Accelerator, Host, Running, StartError, VmmSpec};
-
-/// How long a guest may take until it answers.
-fn patience(accelerator: Accelerator) -> Duration {
-    Duration::from_secs(match accelerator {
-        Accelerator::Kvm => 90,
-        Accelerator::Tcg => 300,
-    })
-}
+use crate::vmm::{self, Host, Running, StartError, VmmSpec};
 
 /// A start under way.
 struct Start {
     context: Arc<Context>,
+    settings: Settings,
     record: VmRecord,
     files: VmFiles,
     options: StartOptions,
@@ -50,6 +44,7 @@ struct Start {
 /// the host has.
 pub(crate) async fn start_vm(
     context: Arc<Context>,
+    settings: Settings,
     record: VmRecord,
     files: VmFiles,
     options: StartOptions,
@@ -58,6 +53,7 @@ pub(crate) async fn start_vm(
 ) -> Result<Runtime, Refusal> {
     let mut start = Start {
         context,
+        settings,
         record,
         files,
         options,
@@ -81,10 +77,11 @@ pub(crate) async fn start_vm(
 impl Start {
     async fn run(&mut self) -> Result<Running, Refusal> {
         let teller = self.teller.clone();
-        let host = if self.context.host_is_known() {
-            self.context.host().await?
+        let host = if self.context.host_is_known(&self.settings) {
+            self.context.host(&self.settings).await?
         } else {
-            teller.stage("probe_host", "what this host runs VMs with", self.context.host()).await?
+            let host = self.context.host(&self.settings);
+            teller.stage("probe_host", "what this host runs VMs with", host).await?
         };
         let steps = teller.stage("check_image", "", self.decide()).await?;
         self.admit_memory()?;
@@ -286,7 +283,8 @@ impl Start {
         let Some(port) = running.ssh_port else { return Ok(()) };
         let files = self.files.run();
         let mut interrupted = self.interrupted.clone();
-        let deadline = self.options.timeout.unwrap_or_else(|| patience(running.accelerator));
+        let usual = || self.settings.boot(running.accelerator);
+        let deadline = self.options.timeout.unwrap_or_else(usual);
         tokio::select! {
             answered = guest::wait::for_ssh(port, &running.vmm, &files, deadline) => {
                 answered.map_err(|error| guest_refusal(&error, &self.record))
