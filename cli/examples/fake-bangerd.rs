@@ -95,6 +95,30 @@ where
     Box::pin(stream::iter(events).map(|event| event.map(W::from).map_err(Status::from)))
 }
 
+/// A start that takes its time: a copy with its bytes, a quick stage, and a guest that boots.
+fn slowly(name: &str) -> Answers<wire::VmEvent> {
+    let ms = Duration::from_millis;
+    let staged = |name: &str, detail: &str, millis| {
+        let stage = Stage { name: name.into(), detail: detail.into() };
+        (Event::StageStarted(stage.clone()), Event::StageFinished(stage, ms(millis)))
+    };
+    let (copy, copied) = staged(Stage::ROOTFS_OVERLAY, "", 1_800);
+    let (patch, patched) = staged("patch_rootfs", "", 4);
+    let (boot, booted) = staged(Stage::BOOT, "", 900);
+    let mut events = vec![(0, copy)];
+    for tenth in 1..=9 {
+        let progress = Progress { bytes: tenth * (64 << 20), total_bytes: Some(640 << 20) };
+        events.push((200, Event::Progress(progress)));
+    }
+    events.extend([(0, copied), (0, patch), (4, patched), (0, boot)]);
+    events.extend([(100, Event::Notice("no KVM here: software emulation".into())), (800, booted)]);
+    events.push((0, Event::Done(vm(name))));
+    Box::pin(stream::iter(events).then(|(millis, event)| async move {
+        tokio::time::sleep(Duration::from_millis(millis)).await;
+        Ok(event.into())
+    }))
+}
+
 struct Fake;
 
 /// Says when the stream that it is part of is dropped.
@@ -240,6 +264,9 @@ impl Daemon for Fake {
             return Ok(Response::new(Box::pin(
                 stream::iter(begun.collect::<Vec<_>>()).chain(stream::pending()),
             )));
+        }
+        if told("slow") {
+            return Ok(Response::new(slowly(&name)));
         }
         let mut events: Vec<Result<Event<Vm>, Refusal>> =
             stage(Stage::WORK_DISK, "applying work seed", 3_900).into_iter().map(Ok).collect();

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::signal::unix::{Signal as Listener, SignalKind, signal};
 
@@ -41,8 +42,37 @@ impl fmt::Display for Signal {
     }
 }
 
-/// Holds off the signals' usual effect as long as it lives, and tells of them.
+/// How many [`Interrupts`] there are.
+static CLAIMS: AtomicUsize = AtomicUsize::new(0);
+
+/// Waits for a signal that nobody else in this process attends to.
+///
+/// # Errors
+/// What the system said.
+pub(crate) async fn unclaimed() -> io::Result<Signal> {
+    let mut signals = Signals::listen()?;
+    loop {
+        let signal = signals.next().await;
+        if CLAIMS.load(Ordering::Relaxed) == 0 {
+            return Ok(signal);
+        }
+    }
+}
+
+/// A command's own way with signals: as long as it lives they are told here and end nothing
+/// by themselves.
 pub(crate) struct Interrupts {
+    signals: Signals,
+}
+
+impl Drop for Interrupts {
+    fn drop(&mut self) {
+        CLAIMS.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The signals as they come.
+struct Signals {
     int: Listener,
     term: Listener,
     hup: Listener,
@@ -54,6 +84,19 @@ impl Interrupts {
     /// # Errors
     /// What the system said.
     pub(crate) fn listen() -> io::Result<Self> {
+        let signals = Signals::listen()?;
+        CLAIMS.fetch_add(1, Ordering::Relaxed);
+        Ok(Self { signals })
+    }
+
+    /// Waits for the next signal.
+    pub(crate) async fn next(&mut self) -> Signal {
+        self.signals.next().await
+    }
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
         Ok(Self {
             int: signal(SignalKind::interrupt())?,
             term: signal(SignalKind::terminate())?,
@@ -61,8 +104,7 @@ impl Interrupts {
         })
     }
 
-    /// Waits for the next signal.
-    pub(crate) async fn next(&mut self) -> Signal {
+    async fn next(&mut self) -> Signal {
         tokio::select! {
             _ = self.int.recv() => Signal::Int,
             _ = self.term.recv() => Signal::Term,

@@ -28,12 +28,16 @@ fn main() -> ExitCode {
     };
     let terminal = Terminal::new(arguments.quiet);
     let failed = arguments.command.failure_code();
+    let afterwards = arguments.command.when_interrupted();
     ExitCode::from(match run(arguments, terminal) {
         Ok(code) => code,
         // Whoever read the result has seen enough.
         Err(failure) if failure.is_broken_pipe() => 0,
         Err(failure) => {
-            terminal.failure(&failure);
+            match failure.signal() {
+                Some(signal) => terminal.interrupted(signal, afterwards),
+                None => terminal.failure(&failure),
+            }
             failure.signal().map_or(failed, interrupt::Signal::code)
         }
     })
@@ -44,7 +48,13 @@ fn run(arguments: Arguments, terminal: Terminal) -> Outcome {
         .enable_all()
         .build()
         .map_err(Failure::Begin)?;
-    let outcome = runtime.block_on(arguments.command.run(terminal));
+    let outcome = runtime.block_on(async {
+        tokio::select! {
+            outcome = arguments.command.run(terminal) => outcome,
+            // What is under way is dropped, and puts the terminal in order as it goes.
+            signal = interrupt::unclaimed() => Err(signal.map_or_else(Failure::Begin, Failure::Interrupted)),
+        }
+    });
     // A read of standard input may hang in a thread of its own: nobody waits for it.
     runtime.shutdown_background();
     outcome

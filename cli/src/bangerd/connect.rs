@@ -14,7 +14,7 @@ use tokio::time::sleep;
 
 use super::find;
 use super::start::Starting;
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, during};
 
 /// Why there is no connection to bangerd.
 #[derive(Debug, thiserror::Error)]
@@ -80,7 +80,7 @@ pub(crate) async fn running() -> Result<Option<Client>, DaemonError> {
 pub(crate) async fn connect(terminal: Terminal) -> Result<Client, DaemonError> {
     let paths = paths()?;
     private_directory(&paths.runtime)?;
-    let (mut client, other) = greet(&paths).await?;
+    let (mut client, other) = during(terminal, "waiting for bangerd", greet(&paths)).await?;
     let Some(other) = other else { return Ok(client) };
     if other.version == VERSION {
         return Ok(client);
@@ -89,8 +89,11 @@ pub(crate) async fn connect(terminal: Terminal) -> Result<Client, DaemonError> {
         "bangerd {} is replaced by {VERSION}; running VMs are not touched",
         other.version
     ));
-    end(&mut client, &paths.socket()).await?;
-    let (client, other) = greet(&paths).await?;
+    let replaced = async {
+        end(&mut client, &paths.socket()).await?;
+        greet(&paths).await
+    };
+    let (client, other) = during(terminal, "replacing bangerd", replaced).await?;
     if let Some(description) = other.filter(|other| other.version != VERSION) {
         terminal.note(&format!("banger {VERSION} talks to bangerd {}", description.version));
     }

@@ -52,6 +52,15 @@ impl Command {
         }
     }
 
+    /// What becomes of what was asked for when a signal ends the command.
+    pub(crate) const fn when_interrupted(&self) -> &'static str {
+        match self {
+            Self::Short(vm) | Self::Vm(vm) => vm.when_interrupted(),
+            Self::Image(image) => image.when_interrupted(),
+            _ => "",
+        }
+    }
+
     /// Does it.
     pub(crate) async fn run(self, terminal: Terminal) -> Outcome {
         match self {

@@ -1,8 +1,10 @@
 //! All that is printed: results on standard output, everything else on standard error.
 
 mod failure;
+mod live;
 mod plain;
 mod raw_mode;
+mod screen;
 mod stages;
 mod table;
 mod timings;
@@ -12,18 +14,22 @@ use std::io::{self, IsTerminal, Write};
 
 pub(crate) use plain::Plain;
 pub(crate) use raw_mode::RawMode;
-pub(crate) use stages::follow;
+pub(crate) use stages::{during, follow};
 pub(crate) use table::{fields, table};
 pub(crate) use timings::Timings;
 pub(crate) use units::{age, bytes, moment};
 
 use crate::failure::Failure;
+use crate::interrupt::Signal;
 
 /// Where a command speaks.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Terminal {
     quiet: bool,
+    /// Whether standard error is a terminal that can redraw a line.
     live: bool,
+    /// Whether more than ASCII may be shown.
+    unicode: bool,
     output_is_terminal: bool,
 }
 
@@ -32,7 +38,8 @@ impl Terminal {
     pub(crate) fn new(quiet: bool) -> Self {
         Self {
             quiet,
-            live: io::stderr().is_terminal(),
+            live: screen::can_redraw(),
+            unicode: screen::is_unicode(|name| std::env::var(name).ok()),
             output_is_terminal: io::stdout().is_terminal(),
         }
     }
@@ -40,6 +47,16 @@ impl Terminal {
     /// Whether only results and errors are wanted.
     pub(crate) const fn is_quiet(self) -> bool {
         self.quiet
+    }
+
+    /// Whether more is wanted than results and errors.
+    const fn speaks(self) -> bool {
+        !self.quiet
+    }
+
+    /// What stands for what was cut off.
+    const fn ellipsis(self) -> &'static str {
+        if self.unicode { "…" } else { "..." }
     }
 
     /// Whether results go to a terminal: what a guest wrote must then lose its control
@@ -73,7 +90,7 @@ impl Terminal {
 
     /// One line that the user should know.
     pub(crate) fn note(self, text: &str) {
-        if !self.quiet {
+        if self.speaks() {
             self.line(&plain::line(text));
         }
     }
@@ -81,6 +98,19 @@ impl Terminal {
     /// Why the command failed.
     pub(crate) fn failure(self, failure: &Failure) {
         self.line(&failure::render(failure));
+    }
+
+    /// A signal ended the command; `afterwards` says what becomes of what it asked for.
+    pub(crate) fn interrupted(self, signal: Signal, afterwards: &str) {
+        if signal == Signal::Int && io::stderr().is_terminal() {
+            // Whoever typed ^C knows; its echo stands where the shell would go on.
+            self.line("");
+        } else {
+            self.failure(&Failure::Interrupted(signal));
+        }
+        if !afterwards.is_empty() {
+            self.note(afterwards);
+        }
     }
 
     /// The table of `--timings`, which was asked for: `quiet` does not leave it out.

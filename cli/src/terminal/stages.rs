@@ -6,8 +6,8 @@ use anstyle::{AnsiColor, Style};
 use banger_proto::client::Events;
 use banger_proto::{Code, Event, Progress, Refusal, Stage};
 use futures_util::StreamExt;
-use indicatif::{ProgressBar, ProgressStyle};
 
+use super::live::{Live, QUICK, Words};
 use super::{Terminal, Timings, plain, timings, units};
 use crate::failure::Failure;
 
@@ -15,7 +15,9 @@ const DONE: Style = AnsiColor::Green.on_default();
 const FAILED: Style = AnsiColor::Red.on_default();
 
 /// A stage that lasts longer is announced where there is no live line.
-const LONG: Duration = Duration::from_secs(3);
+const LONG: Duration = Duration::from_secs(10);
+/// Before it has gone on for so long, nobody can say how fast it is.
+const MEASURED: Duration = Duration::from_secs(1);
 
 /// Shows the events of an operation until it ends, and gives back what it ends with.
 pub(crate) async fn follow<T>(
@@ -23,12 +25,12 @@ pub(crate) async fn follow<T>(
     timings: &mut Timings,
     mut events: Events<T>,
 ) -> Result<T, Failure> {
-    let mut view = View { terminal, stage: None };
+    let mut view = View::new(terminal);
     loop {
         let event = tokio::select! {
             event = events.next() => event,
-            () = view.long_stage() => {
-                view.announce();
+            () = view.due() => {
+                view.show();
                 continue;
             }
         };
@@ -38,12 +40,12 @@ pub(crate) async fn follow<T>(
                 view.finish(&stage, time);
                 timings.stage(stage, time);
             }
-            Some(Ok(Event::Notice(text))) => view.aside(|terminal| terminal.note(&text)),
-            Some(Ok(Event::Progress(progress))) => view.progress(progress),
-            Some(Ok(Event::Done(done))) => {
+            Some(Ok(Event::Notice(text))) => {
                 view.clear();
-                return Ok(done);
+                terminal.note(&text);
             }
+            Some(Ok(Event::Progress(progress))) => view.progress(progress),
+            Some(Ok(Event::Done(done))) => return Ok(done),
             Some(Err(refusal)) => {
                 view.fail();
                 return Err(Failure::Refused(refusal));
@@ -57,44 +59,76 @@ pub(crate) async fn follow<T>(
     }
 }
 
+/// Shows that something goes on which tells nothing of itself, once it is not quick.
+pub(crate) async fn during<R>(terminal: Terminal, what: &str, work: impl Future<Output = R>) -> R {
+    let mut work = std::pin::pin!(work);
+    let mut view = View::new(terminal);
+    view.begin(&Stage { name: what.to_owned(), detail: String::new() });
+    loop {
+        tokio::select! {
+            result = &mut work => return result,
+            () = view.due() => view.show(),
+        }
+    }
+}
+
 /// What is shown of the operation.
 struct View {
     terminal: Terminal,
-    stage: Option<Shown>,
+    /// On a terminal that can redraw a line.
+    live: Option<Live>,
+    stage: Option<Running>,
 }
 
 /// The stage that goes on.
-struct Shown {
+struct Running {
     text: String,
     begun: Instant,
     announced: bool,
-    live: Option<ProgressBar>,
+    words: Words,
+    /// Where the bytes were when they were first heard of.
+    first: Option<(Progress, Instant)>,
 }
 
 impl View {
+    fn new(terminal: Terminal) -> Self {
+        let live = (terminal.live && terminal.speaks()).then(|| Live::new(terminal));
+        Self { terminal, live, stage: None }
+    }
+
     fn begin(&mut self, stage: &Stage) {
-        self.clear();
-        let detail = plain::line(&stage.detail);
+        if let Some(live) = &mut self.live {
+            live.settle();
+        }
+        let (name, detail) = (plain::line(&stage.name), plain::line(&stage.detail));
         let gap = if detail.is_empty() { "" } else { "  " };
-        let text = format!("{}{gap}{detail}", plain::line(&stage.name));
-        let live = (self.terminal.live && !self.terminal.quiet).then(|| live_line(&text));
-        self.stage = Some(Shown { text, begun: Instant::now(), announced: false, live });
+        let text = format!("{name}{gap}{detail}");
+        let words = Words { name, detail, ..Words::default() };
+        let begun = Instant::now();
+        self.stage = Some(Running { text, begun, announced: false, words, first: None });
     }
 
     fn progress(&mut self, progress: Progress) {
-        if let Some(Shown { text, begun, live: Some(line), .. }) = &self.stage {
-            line.set_message(format!("{text}  {}", rate(progress, begun.elapsed())));
+        let Some(stage) = &mut self.stage else { return };
+        let of = progress.total_bytes.map(|all| format!(" of {}", units::bytes(all)));
+        stage.words.done = format!("{}{}", units::bytes(progress.bytes), of.unwrap_or_default());
+        let (first, since) = *stage.first.get_or_insert((progress, Instant::now()));
+        if let Some(speed) = speed(first, progress, since.elapsed()) {
+            stage.words.rate = format!("{}/s", units::bytes(speed));
+            stage.words.left = left(progress, speed).unwrap_or_default();
         }
     }
 
     fn finish(&mut self, stage: &Stage, time: Duration) {
-        self.clear();
-        if self.terminal.quiet {
+        self.stage = None;
+        if time < QUICK || !self.terminal.speaks() {
             return;
         }
+        self.clear();
         let line = timings::finished(stage, time);
-        if self.terminal.live {
-            self.terminal.line(&format!("{DONE}✓{DONE:#} {line}"));
+        if self.live.is_some() {
+            let done = if self.terminal.unicode { "✓" } else { "+" };
+            self.terminal.line(&format!("{DONE}{done}{DONE:#} {line}"));
         } else {
             self.terminal.line(&line);
         }
@@ -102,75 +136,54 @@ impl View {
 
     /// The stage that goes on has failed; the error says why.
     fn fail(&mut self) {
-        let Some(shown) = self.stage.take() else { return };
-        if let Some(line) = shown.live {
-            line.finish_and_clear();
-            self.terminal.line(&format!("{FAILED}✗{FAILED:#} {}", shown.text));
+        self.clear();
+        if let (Some(stage), Some(_)) = (self.stage.take(), &self.live) {
+            let failed = if self.terminal.unicode { "✗" } else { "x" };
+            self.terminal.line(&format!("{FAILED}{failed}{FAILED:#} {}", stage.text));
         }
     }
 
-    /// Returns when a stage has become long and nothing shows that it goes on.
-    async fn long_stage(&self) {
-        match &self.stage {
-            Some(Shown { begun, announced: false, live: None, .. }) if !self.terminal.quiet => {
-                tokio::time::sleep(LONG.saturating_sub(begun.elapsed())).await;
+    /// Returns when there is something to show.
+    async fn due(&self) {
+        match (&self.live, &self.stage) {
+            (Some(live), Some(_)) => live.due().await,
+            (None, Some(Running { begun, announced: false, .. })) if self.terminal.speaks() => {
+                tokio::time::sleep_until((*begun + LONG).into()).await;
             }
             _ => std::future::pending().await,
         }
     }
 
-    fn announce(&mut self) {
-        if let Some(shown) = &mut self.stage {
-            shown.announced = true;
-            self.terminal.line(&format!("{} ...", shown.text));
-        }
-    }
-
-    /// Prints while the live line stands aside.
-    fn aside(&self, print: impl FnOnce(Terminal)) {
-        match &self.stage {
-            Some(Shown { live: Some(line), .. }) => line.suspend(|| print(self.terminal)),
-            _ => print(self.terminal),
+    fn show(&mut self) {
+        let Some(stage) = &mut self.stage else { return };
+        if let Some(live) = &mut self.live {
+            stage.words.time = stage.begun.elapsed();
+            live.draw(&stage.words);
+        } else {
+            stage.announced = true;
+            self.terminal.line(&format!("{} ...", stage.text));
         }
     }
 
     fn clear(&mut self) {
-        if let Some(Shown { live: Some(line), .. }) = self.stage.take() {
-            line.finish_and_clear();
+        if let Some(live) = &mut self.live {
+            live.clear();
         }
     }
 }
 
-/// An interrupted operation leaves no half line behind.
-impl Drop for View {
-    fn drop(&mut self) {
-        self.clear();
-    }
+/// Bytes a second, when that can be said already.
+fn speed(first: Progress, now: Progress, time: Duration) -> Option<u64> {
+    let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let bytes = now.bytes.saturating_sub(first.bytes);
+    (time >= MEASURED).then(|| bytes.saturating_mul(1000) / millis)
 }
 
-fn live_line(text: &str) -> ProgressBar {
-    let line = ProgressBar::new_spinner();
-    // The template is fixed and right; the plain one is no worse than an error.
-    let style = ProgressStyle::with_template("{spinner} {msg}  {elapsed}")
-        .unwrap_or_else(|_| ProgressStyle::default_spinner());
-    line.set_style(style);
-    line.set_message(text.to_owned());
-    line.enable_steady_tick(Duration::from_millis(100));
-    line
-}
-
-/// `120 MiB of 1.2 GiB, 45 MiB/s`.
-fn rate(progress: Progress, elapsed: Duration) -> String {
-    let of = progress.total_bytes.map(|all| format!(" of {}", units::bytes(all)));
-    let millis = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
-    let rate = (millis > 200)
-        .then(|| format!(", {}/s", units::bytes(progress.bytes.saturating_mul(1000) / millis)));
-    format!(
-        "{}{}{}",
-        units::bytes(progress.bytes),
-        of.unwrap_or_default(),
-        rate.unwrap_or_default()
-    )
+/// `24 s left`.
+fn left(progress: Progress, speed: u64) -> Option<String> {
+    let rest = progress.total_bytes?.saturating_sub(progress.bytes);
+    let time = Duration::from_secs(rest.checked_div(speed)?.saturating_add(1));
+    (rest > 0).then(|| format!("{} left", units::elapsed(time)))
 }
 
 #[cfg(test)]
@@ -178,13 +191,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn progress_says_bytes_and_rate() {
-        let progress = |bytes, total_bytes| Progress { bytes, total_bytes };
+    fn time_left_is_what_the_measured_speed_says() {
+        let at = |bytes: u64, total_bytes| Progress { bytes: bytes << 20, total_bytes };
+        let total = Some(100 << 20);
         let second = Duration::from_secs(1);
-        assert_eq!(
-            rate(progress(5 << 20, Some(10 << 20)), second),
-            "5.0 MiB of 10.0 MiB, 5.0 MiB/s"
-        );
-        assert_eq!(rate(progress(5 << 20, None), Duration::ZERO), "5.0 MiB");
+        assert_eq!(speed(at(5, total), at(10, total), second / 2), None, "too early to say");
+        let measured = speed(at(5, total), at(10, total), second * 2).unwrap();
+        assert_eq!(measured, 5 << 19);
+        assert_eq!(left(at(10, total), measured).unwrap(), "37 s left");
+        assert_eq!(left(at(10, None), measured), None);
+        assert_eq!(left(at(100, total), measured), None, "nothing is left");
+        assert_eq!(left(at(10, total), 0), None, "it stands still");
     }
 }

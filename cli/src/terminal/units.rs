@@ -36,6 +36,15 @@ pub(crate) fn duration(time: Duration) -> String {
     }
 }
 
+/// A time that still grows, in whole seconds: `3 s`, `2 min 5 s`, `1 h 3 min`.
+pub(super) fn elapsed(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ 0..60 => format!("{seconds} s"),
+        seconds @ 60..3_600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        seconds => format!("{} h {} min", seconds / 3_600, seconds / 60 % 60),
+    }
+}
+
 /// How long ago a moment was, given in seconds since the epoch: `3 hours`.
 pub(crate) fn age(moment: i64) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
@@ -106,6 +115,19 @@ mod tests {
             (125_900_000, "2 min 5 s"),
         ] {
             assert_eq!(duration(Duration::from_micros(micros)), text);
+        }
+    }
+
+    #[test]
+    fn a_time_that_grows_is_told_in_whole_seconds() {
+        for (seconds, text) in [
+            (0, "0 s"),
+            (59, "59 s"),
+            (61, "1 min 1 s"),
+            (3_599, "59 min 59 s"),
+            (3_780, "1 h 3 min"),
+        ] {
+            assert_eq!(elapsed(Duration::from_secs(seconds)), text);
         }
     }
 

@@ -15,7 +15,6 @@ fn results_go_to_one_stream_and_everything_else_to_the_other() {
     assert_eq!(ran.code, Some(0));
     assert_eq!(ran.out, "");
     insta::assert_snapshot!(ran.err, @r"
-    prepare_work_disk  applying work seed  3.9 ms
     no KVM here: software emulation
     boot_guest  9.0 s
     web is up: banger ssh web
@@ -30,7 +29,6 @@ fn an_error_says_what_because_and_try() {
     let ran = place.run(&["start", "calm-otter"]);
     assert_eq!(ran.code, Some(1));
     insta::assert_snapshot!(ran.err, @r"
-    prepare_work_disk  applying work seed  3.9 ms
     error: cannot start calm-otter
       because: the stage boot_guest failed
       because: the guest did not answer

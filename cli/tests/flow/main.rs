@@ -7,3 +7,4 @@ mod daemon;
 mod everyday;
 mod place;
 mod run;
+mod terminal;

@@ -30,6 +30,13 @@ pub(crate) enum ImageCommand {
 }
 
 impl ImageCommand {
+    pub(crate) const fn when_interrupted(&self) -> &'static str {
+        match self {
+            Self::Build(_) | Self::Import(_) => "no image was made, and nothing is left of it",
+            _ => "",
+        }
+    }
+
     pub(crate) async fn run(self, terminal: Terminal) -> Outcome {
         match self {
             Self::Build(build) => build.run(terminal).await,

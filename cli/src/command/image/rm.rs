@@ -4,7 +4,7 @@ use banger_proto::ImageName;
 
 use crate::bangerd;
 use crate::failure::Outcome;
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, during};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -17,7 +17,8 @@ impl Arguments {
     pub(crate) async fn run(self, terminal: Terminal) -> Outcome {
         let mut client = bangerd::connect(terminal).await?;
         for name in &self.names {
-            client.remove_image(name).await?;
+            let what = format!("removing the image {name}");
+            during(terminal, &what, client.remove_image(name)).await?;
         }
         Ok(0)
     }

@@ -4,7 +4,7 @@ use banger_proto::{Cpus, ImageName, Mib, NewVm, VmName};
 
 use crate::bangerd;
 use crate::failure::Outcome;
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, during};
 
 /// What a new VM is to be; `run` takes the same.
 #[derive(Debug, clap::Args)]
@@ -46,7 +46,8 @@ pub(crate) struct Arguments {
 impl Arguments {
     pub(crate) async fn run(self, terminal: Terminal) -> Outcome {
         let mut client = bangerd::connect(terminal).await?;
-        let vm = client.create_vm(self.shape.new_vm(false)).await?;
+        let new = self.shape.new_vm(false);
+        let vm = during(terminal, "creating the VM", client.create_vm(new)).await?;
         terminal.result(vm.name.as_str())?;
         Ok(0)
     }

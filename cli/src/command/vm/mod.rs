@@ -56,6 +56,16 @@ impl VmCommand {
         }
     }
 
+    /// An operation belongs to the VM, and not to whoever asked for it.
+    pub(crate) const fn when_interrupted(&self) -> &'static str {
+        match self {
+            Self::Start(_) => "the start goes on; banger ls shows it, banger stop breaks it off",
+            Self::Stop(_) => "the guest goes on shutting down; banger ls shows it",
+            Self::Rm(_) => "a removal that has begun goes on; banger ls shows what is left",
+            _ => "",
+        }
+    }
+
     pub(crate) async fn run(self, terminal: Terminal) -> Outcome {
         match self {
             Self::Run(run) => run.run(terminal).await,
