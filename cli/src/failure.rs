@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use banger_proto::Refusal;
 
 use crate::bangerd::DaemonError;
+use crate::command::NoVariable;
 use crate::interrupt::Signal;
 use crate::ssh::SshError;
 
@@ -33,6 +34,9 @@ pub(crate) enum Failure {
     /// A signal asked to end.
     #[error("interrupted by {0}")]
     Interrupted(Signal),
+    /// A variable of a command's environment cannot be set.
+    #[error("cannot set {0} in the guest")]
+    Variable(String, #[source] NoVariable),
     /// A terminal where bytes are expected.
     #[error("standard input is a terminal, and an image is not typed in")]
     TypedImage,
@@ -73,7 +77,9 @@ impl Failure {
                 let searched: Vec<_> = searched.iter().map(|p| p.display().to_string()).collect();
                 chain.push(format!("it is in none of {}", searched.join(", ")));
             }
-            Self::Ssh(SshError::Connection { words, .. }) => chain.extend(words.iter().cloned()),
+            Self::Ssh(SshError::Connection { words, .. } | SshError::Variables { words }) => {
+                chain.extend(words.iter().cloned());
+            }
             _ => {}
         }
         let mut cause = std::error::Error::source(self);
@@ -101,6 +107,9 @@ impl Failure {
             }
             Self::Daemon(DaemonError::Ended { .. } | DaemonError::Silent { .. }) => {
                 "run bangerd in a terminal of its own to see more".into()
+            }
+            Self::Variable(_, NoVariable::Name) => {
+                "hand it to env instead: banger exec VM -- env NAME=VALUE COMMAND".into()
             }
             Self::Ssh(SshError::Start(_)) => "sudo apt install openssh-client".into(),
             Self::Ssh(SshError::Connection { vm, .. }) => {

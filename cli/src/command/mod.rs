@@ -12,7 +12,7 @@ use clap::Subcommand;
 pub(crate) use config::ConfigCommand;
 pub(crate) use daemon::DaemonCommand;
 pub(crate) use image::ImageCommand;
-pub(crate) use vm::VmCommand;
+pub(crate) use vm::{NoVariable, VmCommand};
 
 use crate::failure::Outcome;
 use crate::terminal::Terminal;

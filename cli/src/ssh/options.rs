@@ -7,13 +7,13 @@ use std::path::Path;
 
 use banger_proto::SshTarget;
 
-use super::quote;
-
 /// What is asked of the guest.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Session<'a> {
-    /// The command and its arguments; empty: the login shell.
-    pub(crate) command: &'a [OsString],
+    /// The line for the guest's shell; none: the login shell.
+    pub(crate) line: Option<&'a OsStr>,
+    /// Whether a person types, for whom `~.` ends a session that hangs.
+    pub(crate) escapes: bool,
     /// Whether the guest's side gets a terminal.
     pub(crate) terminal: bool,
 }
@@ -71,7 +71,7 @@ pub(crate) fn arguments(target: &SshTarget, session: Session<'_>, log: &OsStr) -
     option(path_option("IdentityFile", &target.identity_file));
     option(format!("HostKeyAlias={}", target.host_key_alias).into());
     option(format!("User={}", target.user).into());
-    if !session.command.is_empty() {
+    if !session.escapes {
         // `~.` at the begin of a line is the command's business.
         option("EscapeChar=none".into());
     }
@@ -79,9 +79,7 @@ pub(crate) fn arguments(target: &SshTarget, session: Session<'_>, log: &OsStr) -
     line.push(if session.terminal { "-tt".into() } else { "-T".into() });
     line.extend(["-p".into(), target.port.to_string().into(), "--".into()]);
     line.push(target.host.clone().into());
-    if !session.command.is_empty() {
-        line.push(quote::command_line(session.command));
-    }
+    line.extend(session.line.map(OsStr::to_owned));
     line
 }
 
@@ -108,12 +106,14 @@ mod tests {
     #[test]
     fn the_whole_line_for_a_command_without_a_terminal() {
         let command = ["echo".into(), "it's".into(), String::new().into()];
-        insta::assert_snapshot!(shown(Session { command: &command, terminal: false }));
+        let line = super::super::quote::command_line(b"", &command);
+        let session = Session { line: Some(&line), escapes: false, terminal: false };
+        insta::assert_snapshot!(shown(session));
     }
 
     #[test]
     fn a_shell_gets_a_terminal_and_keeps_the_escape_character() {
-        let line = shown(Session { command: &[], terminal: true });
+        let line = shown(Session { line: None, escapes: true, terminal: true });
         assert!(line.contains("\n-tt\n"), "{line}");
         assert!(!line.contains("EscapeChar"), "{line}");
         assert!(line.ends_with("--\n127.0.0.1"), "{line}");
@@ -122,8 +122,8 @@ mod tests {
     /// ssh itself is asked what it understood; it connects to nothing with -G.
     #[test]
     fn ssh_understands_every_option_and_every_path() {
-        let command = ["true".into()];
-        let session = Session { command: &command, terminal: false };
+        let line = Some(OsStr::new("true"));
+        let session = Session { line, escapes: false, terminal: false };
         let output = std::process::Command::new("ssh")
             .arg("-G")
             .args(arguments(&target(), session, OsStr::new("/dev/null")))

@@ -5,7 +5,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 /// One word of the shell that means `argument` and nothing else. Every word is quoted:
 /// what is left bare is a keyword, an assignment or a pattern sooner or later.
-fn word(argument: &OsStr, line: &mut Vec<u8>) {
+pub(super) fn word(argument: &OsStr, line: &mut Vec<u8>) {
     line.push(b'\'');
     for &byte in argument.as_bytes() {
         if byte == b'\'' {
@@ -22,13 +22,20 @@ fn word(argument: &OsStr, line: &mut Vec<u8>) {
 /// The shell stays beside the command, and outlives a `^C` meant for it: it alone turns a
 /// death by signal into the exit code 128 + n. sshd itself would send ssh the name of the
 /// signal, of which ssh makes a 255.
-pub(crate) fn command_line(command: &[OsString]) -> OsString {
-    let mut line = b"trap : INT QUIT; ".to_vec();
+///
+/// Without a command, the login shell takes the line's place.
+pub(crate) fn command_line(prelude: &[u8], command: &[OsString]) -> OsString {
+    let mut line = prelude.to_vec();
+    if command.is_empty() {
+        line.extend_from_slice(br#"exec "${SHELL:-/bin/sh}" -l"#);
+        return OsString::from_vec(line);
+    }
+    line.extend_from_slice(b"trap : INT QUIT; ");
     for argument in command {
         word(argument, &mut line);
         line.push(b' ');
     }
-    line.extend_from_slice(b"; exit $?");
+    line.extend_from_slice(br#"; exit "$?""#);
     OsString::from_vec(line)
 }
 
@@ -47,7 +54,7 @@ mod tests {
         command.extend_from_slice(arguments);
         let output = Command::new("sh")
             .arg("-c")
-            .arg(command_line(&command))
+            .arg(command_line(b"", &command))
             .env("LC_ALL", "C")
             .stdin(Stdio::null())
             .output()
@@ -116,7 +123,7 @@ mod tests {
         for name in ["if", "A=b", "!", "{", "-x", ""] {
             let status = Command::new("sh")
                 .arg("-c")
-                .arg(command_line(&[name.into()]))
+                .arg(command_line(b"", &[name.into()]))
                 .stderr(Stdio::null())
                 .status()
                 .unwrap();
@@ -134,7 +141,7 @@ mod tests {
             ("kill -TERM $$", 143),
             ("kill -INT $$", 130),
         ] {
-            let line = command_line(&["sh".into(), "-c".into(), script.into()]);
+            let line = command_line(b"", &["sh".into(), "-c".into(), script.into()]);
             for shell in ["sh", "bash"] {
                 let status = Command::new(shell)
                     .arg("-c")

@@ -1,132 +1,61 @@
-//! One ssh session: started, waited for, and how it ended.
+//! A session of somebody's in a guest: a command or a login shell on this process's streams.
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::{self, IsTerminal, Read, Seek};
-use std::os::fd::AsRawFd;
-use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
-use std::time::Duration;
+use std::io::{self, IsTerminal};
 
-use banger_proto::{SshTarget, VmName};
-use rustix::fs::MemfdFlags;
+use banger_proto::{SshTarget, VmId, VmName};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::options::{Session, arguments};
-use crate::interrupt::{Interrupts, Signal};
-
-/// Why a session with a guest did not come about, or was lost.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum SshError {
-    /// The program is missing.
-    #[error("cannot start ssh")]
-    Start(#[source] io::Error),
-    /// Something of this process's own failed.
-    #[error("cannot prepare a session with {vm}")]
-    Prepare { vm: VmName, source: io::Error },
-    /// The guest was not reached, or was lost; `words` are ssh's own.
-    #[error("the connection to {vm} failed")]
-    Connection { vm: VmName, words: Vec<String> },
-    /// Asked to end while the session lasted.
-    #[error("interrupted by {0}")]
-    Interrupted(Signal),
-}
-
-/// Exit code with which ssh tells that it failed itself, or that the command said so.
-const SSH_FAILED: u8 = 255;
-
-/// How long ssh may take to end once it was told to.
-const ENDING: Duration = Duration::from_secs(5);
+use super::channel::{Channel, SshError};
+use super::options::Session;
+use super::quote;
+use super::setting::{self, Setting};
+use crate::interrupt::Interrupts;
 
 /// Runs `command`, or the login shell when it is empty, in the guest, and gives back its
 /// exit code. The guest's side gets a terminal exactly when there is one here.
 pub(crate) async fn run(
     vm: &VmName,
     target: &SshTarget,
+    setting: &Setting,
     command: &[OsString],
     interrupts: &mut Interrupts,
 ) -> Result<u8, SshError> {
-    let prepare = |source| SshError::Prepare { vm: vm.clone(), source };
-    let mut log = File::from(
-        rustix::fs::memfd_create("ssh-log", MemfdFlags::CLOEXEC)
-            .map_err(|error| prepare(error.into()))?,
-    );
-    // ssh opens our own descriptor anew: a file without a name leaves nothing behind.
-    let log_name = format!("/proc/{}/fd/{}", std::process::id(), log.as_raw_fd());
-    let terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
-    let restore = terminal.then(SavedTerminal::save).flatten();
-    let mut child = Command::new("ssh")
-        .args(arguments(target, Session { command, terminal }, log_name.as_ref()))
-        .spawn()
-        .map_err(SshError::Start)?;
-    let ended = wait(&mut child, interrupts).await;
-    drop(restore);
-    let status = ended.map_err(prepare)??;
-    let mut words = String::new();
-    log.rewind().and_then(|()| log.read_to_string(&mut words)).map_err(prepare)?;
-    judge(vm, status, &words)
-}
-
-/// Waits for ssh. `^C` in a terminal reaches ssh or the guest by itself: it is only kept
-/// from ending this process first. Other signals are for this process, and end ssh.
-async fn wait(
-    child: &mut Child,
-    interrupts: &mut Interrupts,
-) -> io::Result<Result<ExitStatus, SshError>> {
-    let mut interrupted = None;
-    loop {
-        let signal = tokio::select! {
-            status = child.wait() => {
-                let status = status?;
-                return Ok(match interrupted {
-                    // It ended because of the signal and not on its own.
-                    Some(signal) if status.code() == Some(SSH_FAILED.into())
-                        || status.signal().is_some() => Err(SshError::Interrupted(signal)),
-                    _ => Ok(status),
-                });
-            }
-            signal = interrupts.next() => signal,
-        };
-        interrupted = Some(signal);
-        if signal != Signal::Int {
-            return end(child, signal).await;
-        }
-    }
-}
-
-/// Ends ssh, with force when it does not hear.
-async fn end(child: &mut Child, signal: Signal) -> io::Result<Result<ExitStatus, SshError>> {
-    let asked = child
-        .id()
-        .and_then(|id| i32::try_from(id).ok())
-        .and_then(rustix::process::Pid::from_raw)
-        .map(|id| rustix::process::kill_process(id, rustix::process::Signal::TERM));
-    let ended = tokio::time::timeout(ENDING, child.wait()).await;
-    if !matches!((asked, ended), (Some(Ok(())), Ok(Ok(_)))) {
-        child.kill().await?;
-    }
-    Ok(Err(SshError::Interrupted(signal)))
-}
-
-/// The exit code of what ran in the guest; ssh's own 255 is told apart by its log.
-fn judge(vm: &VmName, status: ExitStatus, log: &str) -> Result<u8, SshError> {
-    let code = match (status.code(), status.signal()) {
-        (Some(code), _) => u8::try_from(code).unwrap_or(u8::MAX),
-        (None, signal) => return Ok(signal_code(signal.unwrap_or_default())),
+    let file = match setting.script() {
+        Some(script) => Some(send(vm, target, &script, interrupts).await?),
+        None => None,
     };
-    let own_word = |line: &&str| line.contains("client_loop():");
-    let the_commands_own = log.lines().any(|line| line.ends_with("Exit status 255"));
-    if code != SSH_FAILED || the_commands_own || log.is_empty() {
-        return Ok(code);
-    }
-    let words = log.lines().filter(|line| !own_word(line)).map(str::to_owned).collect();
-    Err(SshError::Connection { vm: vm.clone(), words })
+    let line = (!command.is_empty() || !setting.is_plain())
+        .then(|| quote::command_line(&setting.prelude(file.as_deref()), command));
+    let terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
+    let session = Session { line: line.as_deref(), escapes: command.is_empty(), terminal };
+    let restore = terminal.then(SavedTerminal::save).flatten();
+    let ended = Channel::begin(vm, target, session)?.end(interrupts).await;
+    drop(restore);
+    ended
 }
 
-/// The exit code for a death by signal, as shells have it.
-fn signal_code(signal: i32) -> u8 {
-    u8::try_from(128 + signal).unwrap_or(u8::MAX)
+/// Puts a script into a file of root's in the guest, and gives back its name.
+async fn send(
+    vm: &VmName,
+    target: &SshTarget,
+    script: &[u8],
+    interrupts: &mut Interrupts,
+) -> Result<String, SshError> {
+    let file = setting::file(VmId::random());
+    let mut channel = Channel::open(vm, target, &setting::receiver(&file))?;
+    let mut said = String::new();
+    if let Some((mut input, _, mut errors)) = channel.streams() {
+        // That it cannot be written is told by how the channel ends.
+        let _told_later = input.write_all(script).await;
+        drop(input);
+        let _told_later = errors.read_to_string(&mut said).await;
+    }
+    match channel.end(interrupts).await? {
+        0 => Ok(file),
+        _ => Err(SshError::Variables { words: said.lines().map(str::to_owned).collect() }),
+    }
 }
 
 /// The terminal as it was; put back when ssh could not do it itself.
@@ -142,36 +71,5 @@ impl Drop for SavedTerminal {
     fn drop(&mut self) {
         // Fails when the terminal has gone, and then there is nothing to put back.
         let _gone = tcsetattr(io::stdin(), OptionalActions::Drain, &self.0);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn judged(raw: i32, log: &str) -> Result<u8, SshError> {
-        judge(&"web".parse().unwrap(), ExitStatus::from_raw(raw), log)
-    }
-
-    #[test]
-    fn exit_codes_pass_through() {
-        assert_eq!(judged(0, "").unwrap(), 0);
-        assert_eq!(judged(7 << 8, "").unwrap(), 7);
-        assert_eq!(judged(137 << 8, "").unwrap(), 137);
-        assert_eq!(judged(9, "").unwrap(), 137, "ssh itself was killed");
-    }
-
-    #[test]
-    fn a_commands_own_255_is_told_from_a_lost_connection() {
-        let own = "debug1: clientloop.c:client_loop():1531 (pid=1): Exit status 255\n";
-        assert_eq!(judged(255 << 8, own).unwrap(), 255);
-        let lost = "debug1: clientloop.c:client_loop():1531 (pid=1): Exit status -1\n";
-        assert!(matches!(judged(255 << 8, lost), Err(SshError::Connection { .. })));
-        match judged(255 << 8, "ssh: connect to host 127.0.0.1 port 1: Connection refused\r\n") {
-            Err(SshError::Connection { words, .. }) => {
-                assert_eq!(words, ["ssh: connect to host 127.0.0.1 port 1: Connection refused"]);
-            }
-            other => panic!("{other:?}"),
-        }
     }
 }

@@ -26,7 +26,10 @@ fn a_run_with_rm_removes_what_it_made() {
     assert_eq!(place.calls()[1..], REMOVED);
     let arguments = place.ssh_arguments();
     assert!(arguments.contains("\n-T\n"), "there is no terminal here: {arguments}");
-    assert!(arguments.ends_with("\ntrap : INT QUIT; 'echo' 'it'\\''s' ; exit $?\n"), "{arguments}");
+    assert!(
+        arguments.ends_with("\ntrap : INT QUIT; 'echo' 'it'\\''s' ; exit \"$?\"\n"),
+        "{arguments}"
+    );
 }
 
 #[test]
@@ -159,4 +162,53 @@ fn timings_end_with_bangers_own_work() {
         "{}",
         ran.err
     );
+}
+
+#[test]
+fn variables_travel_beside_the_command_line() {
+    let place = Place::new(&[]);
+    // Standard input and the last argument of each ssh, one after the other.
+    place.program("ssh", "for last; do :; done; { cat; echo; echo \"$last\"; } >>\"$HOME/said\"");
+    fs::write(place.home().join("variables"), "A=from the file\nB=2\n").unwrap();
+    let file = place.home().join("variables");
+    let ran = place.run(&[
+        "exec",
+        "-e",
+        "A=se'cret",
+        "--env-file",
+        file.to_str().unwrap(),
+        "-w",
+        "/srv",
+        "web",
+        "--",
+        "x",
+    ]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let said = fs::read_to_string(place.home().join("said")).unwrap();
+    let lines: Vec<_> = said.lines().collect();
+    assert_eq!(
+        lines[..3],
+        [
+            "export A='from the file' || return 125",
+            "export B='2' || return 125",
+            "export A='se'\\''cret' || return 125",
+        ]
+    );
+    let name = lines[4].strip_prefix("umask 077; cat >").unwrap();
+    assert_eq!(
+        lines[6],
+        format!(
+            "exec 9<{name}; rm -f {name}; . /proc/self/fd/9 || exit 125; exec 9<&-; cd -- '/srv' \
+             || {{ echo 'error: the command was not run: the guest has no such folder to begin in' >&2; exit 125; }}; \
+             trap : INT QUIT; 'x' ; exit \"$?\""
+        )
+    );
+    assert_eq!(lines.iter().filter(|line| line.contains("cret")).count(), 1, "{said}");
+    for arguments in
+        [&["exec", "-e", "a-b=1", "web", "x"][..], &["run", "--env-file", "/nowhere", "x"]]
+    {
+        let ran = place.run(arguments);
+        assert_eq!(ran.code, Some(125), "{}", ran.err);
+    }
+    assert!(!place.calls().iter().any(|call| call.contains("create")), "nothing was begun");
 }

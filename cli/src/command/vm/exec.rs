@@ -4,6 +4,7 @@ use std::ffi::OsString;
 
 use banger_proto::VmRef;
 
+use super::in_guest::InGuest;
 use super::ssh::in_guest;
 use crate::failure::Outcome;
 use crate::terminal::Terminal;
@@ -12,6 +13,8 @@ use crate::terminal::Terminal;
 pub(crate) struct Arguments {
     /// Name or id
     vm: VmRef,
+    #[command(flatten)]
+    place: InGuest,
     /// Command and its arguments, which the guest gets exactly as given
     #[arg(
         required = true,
@@ -24,6 +27,6 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     pub(crate) async fn run(self, terminal: Terminal) -> Outcome {
-        in_guest(terminal, &self.vm, &self.command).await
+        in_guest(terminal, &self.vm, self.place.setting()?, &self.command).await
     }
 }

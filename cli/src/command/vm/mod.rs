@@ -3,6 +3,7 @@
 mod console;
 mod create;
 mod exec;
+mod in_guest;
 mod inspect;
 mod logs;
 mod ls;
@@ -14,6 +15,8 @@ mod stop;
 mod view;
 
 use clap::Subcommand;
+
+pub(crate) use in_guest::NoVariable;
 
 use super::{BANGER_FAILED, FAILED};
 use crate::failure::Outcome;

@@ -7,11 +7,13 @@ use banger_proto::client::Client;
 use banger_proto::{StartOptions, Vm, VmRef};
 
 use super::create::Shape;
+use super::in_guest::InGuest;
 use super::ssh::session;
 use crate::bangerd;
 use crate::command::TimingsFlag;
 use crate::failure::{Failure, Outcome};
 use crate::interrupt::Interrupts;
+use crate::ssh::Setting;
 use crate::terminal::{Terminal, Timings, follow};
 
 /// How long a removal may take before it is left to bangerd, which holds the VM.
@@ -26,6 +28,8 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     shape: Shape,
     #[command(flatten)]
+    place: InGuest,
+    #[command(flatten)]
     timings: TimingsFlag,
     /// Command and its arguments, which the guest gets exactly as given [default: a login shell]
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
@@ -35,6 +39,7 @@ pub(crate) struct Arguments {
 impl Arguments {
     pub(crate) async fn run(self, terminal: Terminal) -> Outcome {
         let mut timings = Timings::begin();
+        let setting = self.place.setting()?;
         let mut interrupts = Interrupts::listen().map_err(Failure::Begin)?;
         let mut client = bangerd::connect(terminal).await?;
         let force = self.shape.force;
@@ -46,7 +51,7 @@ impl Arguments {
             terminal,
             &mut client,
             (&vm, force),
-            &self.command,
+            (&setting, &self.command),
             &mut timings,
             &mut interrupts,
         )
@@ -67,7 +72,7 @@ async fn use_it(
     terminal: Terminal,
     client: &mut Client,
     (vm, force): (&Vm, bool),
-    command: &[OsString],
+    (setting, command): (&Setting, &[OsString]),
     timings: &mut Timings,
     interrupts: &mut Interrupts,
 ) -> Outcome {
@@ -80,7 +85,7 @@ async fn use_it(
         signal = interrupts.next() => return Err(Failure::Interrupted(signal)),
     };
     let begun = Instant::now();
-    let outcome = session(client, &reference, command, interrupts).await;
+    let outcome = session(client, &reference, setting, command, interrupts).await;
     timings.guest_command(begun);
     outcome
 }
