@@ -30,8 +30,8 @@ pub use ingest::{
 pub use layout::inode::FileKind;
 pub use overlay::Overlay;
 pub use read::{
-    BlockMap, DirItem, Extracted, Filesystem, ImagePath, Limits, Parent, Run, Stat, TreeBlocks,
-    WalkEntry,
+    BlockMap, DirItem, Extracted, Filesystem, ImagePath, Limits, Parent, Run, Stat, Statfs,
+    TreeBlocks, WalkEntry,
 };
 pub use time::Timestamp;
 pub use write::{Attributes, Batch, Committed, Flush, IngestStats, Node, Ownership};

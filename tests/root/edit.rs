@@ -80,11 +80,13 @@ fn change(batch: &mut Batch) -> banger_ext4::Result<()> {
         .collect();
     batch.set_xattrs(&path("/etc/conf4"), &attributes)?;
     batch.set_xattrs(&path("/etc"), &attributes[..1])?;
+    batch.rename(&path("/etc/conf21"), &path("/etc/conf22"))?;
+    batch.rename(&path("/full"), &path("/srv/full"))?;
+    batch.rename(&path("/srv/full/an-entry-with-a-longer-name-9"), &path("/srv/a/9"))?;
     for n in 5..20 {
         batch.remove(&path(format!("/etc/conf{n}")))?;
     }
     batch.remove(&path("/dev0"))?;
-    batch.remove_recursive(&path("/full"))?;
     batch.remove_recursive(&path("/var"))
 }
 
@@ -110,6 +112,7 @@ fn every_kind_of_filesystem_is_changed_and_stays_right() {
         assert!(has("/etc/resolv.conf file 0644 0:0 size=20"), "a link is replaced");
         assert!(has("/etc/conf1 file 0600 70000:5 size=0"));
         assert!(has("/etc/conf2 file 4755 1:2"));
+        assert!(has("/srv/full dir") && has("/srv/a/9 file") && !has("/etc/conf21 "));
         assert!(has("/srv/far block 0644 0:0 size=0") && !has("/var"));
         std::fs::remove_file(&image).unwrap();
     }
@@ -346,4 +349,50 @@ fn a_fragmented_disk_gives_deep_trees_of_extents() {
     batch.remove(&path("/fragments")).unwrap();
     batch.commit_in_order(Flush::ProcessSafe).unwrap();
     fsck::assert_clean(&image);
+}
+
+#[test]
+fn names_move_as_rename_2_moves_them() {
+    needs_kernel!();
+    let folder = tempfile::tempdir().unwrap();
+    for arguments in
+        [&["-b", "1024"][..], &["-b", "1024", "-O", "^filetype"], &["-O", "^dir_index"]]
+    {
+        let image = seeded(folder.path(), "moved", arguments);
+        let mut batch = Batch::open(disk(&image)).unwrap();
+        let refused = |batch: &mut Batch, from: &str, to: &str| {
+            batch.rename(&path(from), &path(to)).unwrap_err()
+        };
+        batch.make_directories(&path("/srv/a/b"), FOLDER).unwrap();
+        for (from, to) in [
+            ("/", "/x"),
+            ("/srv", "/"),
+            ("/srv", "/srv/a/b/c"),
+            ("/srv", "/srv/a"),
+            ("/etc/conf1", "/srv"),
+            ("/srv/a", "/etc/conf1"),
+            ("/srv/a", "/etc"),
+        ] {
+            let error = refused(&mut batch, from, to);
+            assert!(matches!(error, Error::WrongType { .. }), "{from} {to}: {error}");
+        }
+        for (from, to) in [("/none", "/x"), ("/etc/conf1", "/none/x"), ("/etc/conf1/x", "/y")] {
+            let error = refused(&mut batch, from, to);
+            let kind = matches!(error, Error::NotFound { .. } | Error::WrongType { .. });
+            assert!(kind, "{from} {to}: {error}");
+        }
+        // Two names of one file stay, an empty directory makes way, an index moves along.
+        batch.rename(&path("/usr/bin/tool"), &path("/usr/bin/alias")).unwrap();
+        batch.rename(&path("/full"), &path("/srv/a/b")).unwrap();
+        batch.rename(&path("/srv/a"), &path("/moved")).unwrap();
+        batch.rename(&path("/dev0"), &path("/sbin")).unwrap();
+        batch.rename(&path("/etc/conf1"), &path("/etc/conf2")).unwrap();
+        batch.commit(Flush::ProcessSafe).unwrap();
+        let lines = assert_right(&image);
+        let count = |start: &str| lines.iter().filter(|line| line.starts_with(start)).count();
+        assert_eq!(count("/moved/b/an-entry"), 300);
+        assert_eq!(count("/usr/bin/tool ") + count("/usr/bin/alias "), 2);
+        assert_eq!(count("/sbin char") + count("/etc/conf2 file 0644 0:0 size=2"), 2, "{lines:#?}");
+        assert_eq!(count("/etc/conf1 ") + count("/srv/a") + count("/full") + count("/dev0"), 0);
+    }
 }

@@ -43,6 +43,28 @@ impl Model {
         self.names.insert(name, self.nodes.len() - 1);
     }
 
+    /// Whether what is at `from` may move to `to`.
+    fn may_become(&self, from: &[u8], to: &[u8]) -> bool {
+        let directory = self.is_directory(from);
+        if directory && to.starts_with(&[from, b"/"].concat()) {
+            return false;
+        }
+        match self.names.get(to) {
+            _ if from == to => true,
+            Some(_) => self.is_directory(to) == directory && self.below(to).is_empty(),
+            None => true,
+        }
+    }
+
+    fn rename(&mut self, from: &[u8], to: &[u8]) {
+        let mut moved = self.below(from);
+        moved.push(from.to_vec());
+        for name in moved {
+            let number = self.names.remove(&name).unwrap();
+            self.names.insert([to, &name[from.len()..]].concat(), number);
+        }
+    }
+
     fn below(&self, name: &[u8]) -> Vec<Vec<u8>> {
         let prefix = [name, b"/"].concat();
         self.names.keys().filter(|other| other.starts_with(&prefix)).cloned().collect()
@@ -127,7 +149,7 @@ fn step(random: &mut Random, model: &mut Model, batch: &mut Batch) {
     let to = attributes(random);
     let at = name(random, model);
     let free = !model.is_directory(&at);
-    let (expected, result): (bool, Result<(), Error>) = match random.below(12) {
+    let (expected, result): (bool, Result<(), Error>) = match random.below(14) {
         0..=3 => {
             let len = [0, 10, 5000, 70_000][random.below(4) as usize];
             let fill = random.below(3) as u8;
@@ -184,6 +206,15 @@ fn step(random: &mut Random, model: &mut Model, batch: &mut Batch) {
             }
             (possible, result)
         }
+        11 | 12 => {
+            let Some(from) = existing(random, model) else { return };
+            let possible = model.may_become(&from, &at);
+            let result = batch.rename(&path(&from), &path(&at));
+            if possible && model.names.get(&from) != model.names.get(&at) {
+                model.rename(&from, &at);
+            }
+            (possible, result)
+        }
         _ => {
             let Some(from) = existing(random, model) else { return };
             // A folder with much in it is kept most of the time.
@@ -206,13 +237,14 @@ fn random_changes_leave_what_a_model_says() {
     needs_kernel!();
     let folder = tempfile::tempdir().unwrap();
     let image = folder.path().join("random.img");
-    let seeds = std::env::var("BANGER_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(4);
+    let seeds = std::env::var("BANGER_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(5);
     for seed in 0..seeds {
         let profiles: &[&[&str]] = &[
             &["-b", "1024"],
             &["-b", "4096"],
             &["-b", "1024", "-O", "^metadata_csum"],
             &["-O", "^has_journal", "-b", "2048", "-I", "128"],
+            &["-O", "^filetype", "-b", "1024"],
         ];
         fsck::mke2fs(&image, 64 << 20, profiles[seed as usize % profiles.len()]);
         let mut random = Random::new(seed + 1);

@@ -164,3 +164,47 @@ fn the_end_of_a_file_beyond_four_gigabytes_is_found() {
         assert!(fs.read_file(&path, 1000).is_err(), "longer than the limit");
     }
 }
+
+/// `stat -f` of a mounted image, in the order of [`banger_ext4::Statfs`].
+fn kernels_statfs(image: &Path) -> Vec<u64> {
+    kernel::mounted(image, "ro", |top| {
+        let asked = ["-f", "-c", "%S %b %f %a %c %d"];
+        let output = std::process::Command::new("stat").args(asked).arg(top).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.split_whitespace().map(|number| number.parse().unwrap()).collect()
+    })
+}
+
+#[test]
+fn what_is_free_is_what_the_kernel_says_is_free() {
+    needs_kernel!();
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("image");
+    for (size, arguments, known) in [
+        (64 << 20, &[][..], true),
+        (64 << 20, &["-b", "1024", "-O", "^has_journal"], true),
+        (700 << 20, &["-m", "17"], true),
+        (300 << 20, &["-O", "meta_bg,^resize_inode", "-b", "1024"], true),
+        (64 << 20, &["-O", "bigalloc"], true),
+        (64 << 20, &["-O", "^extents,^64bit"], true),
+        (64 << 20, &["-b", "4096"], false),
+        (200 << 20, &["-b", "1024"], false),
+    ] {
+        fsck::mke2fs(&image, size, arguments);
+        if !known {
+            let forget = ["-w", "-R", "ssv overhead_clusters 0"];
+            let done = fsck::tool("debugfs").args(forget).arg(&image).output().unwrap();
+            assert!(done.status.success(), "{done:?}");
+        }
+        let statfs = engine::open(&image).statfs();
+        let ours = [
+            statfs.block_size.into(),
+            statfs.blocks,
+            statfs.blocks_free,
+            statfs.blocks_available,
+            statfs.inodes.into(),
+            statfs.inodes_free.into(),
+        ];
+        assert_eq!(ours.to_vec(), kernels_statfs(&image), "{arguments:?}");
+    }
+}

@@ -79,14 +79,22 @@ impl DxRoot {
         Ok(new)
     }
 
-    /// A whole block 0: `.`, `..`, the fixed part, the entries, the checksum.
+    /// A whole block 0: `.`, `..`, the fixed part, the entries, the checksum. `types` says
+    /// whether entries carry a type (the feature `filetype`).
     ///
     /// # Errors
     /// [`Error::Corrupt`] when the entries do not fit.
-    pub fn encode_into(&self, block: &mut [u8], own: u32, inode_seed: Option<u32>) -> Result<()> {
+    pub fn encode_into(
+        &self,
+        block: &mut [u8],
+        own: u32,
+        types: bool,
+        inode_seed: Option<u32>,
+    ) -> Result<()> {
         let rest = block.len().saturating_sub(12);
-        let placed = directory::put_entry(block, 0, 12, own, 2, b".")
-            && directory::put_entry(block, 12, rest, self.parent, 2, b"..");
+        let kind = if types { 2 } else { 0 };
+        let placed = directory::put_entry(block, 0, 12, own, kind, b".")
+            && directory::put_entry(block, 12, rest, self.parent, kind, b"..");
         le::put(block, ROOT_INFO, 0u32);
         le::put(block, ROOT_INFO + 4, self.hash_version);
         le::put(block, ROOT_INFO + 5, 8u8);
@@ -215,7 +223,7 @@ mod tests {
             },
         };
         let mut block = vec![0; 1024];
-        root.encode_into(&mut block, 12, Some(3)).unwrap();
+        root.encode_into(&mut block, 12, true, Some(3)).unwrap();
         assert_eq!(DxRoot::parse(&block, Some(3)).unwrap(), root);
         assert!(DxRoot::parse(&block, Some(4)).is_err());
         assert_eq!(root.node.position(99), 0);

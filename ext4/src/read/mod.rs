@@ -10,6 +10,7 @@ mod mapping;
 mod path;
 mod resolve;
 mod stat;
+mod statfs;
 mod walk;
 mod xattrs;
 
@@ -22,4 +23,5 @@ pub use mapping::{BlockMap, Run, TreeBlocks};
 pub use path::ImagePath;
 pub use resolve::Parent;
 pub use stat::Stat;
+pub use statfs::Statfs;
 pub use walk::{Limits, WalkEntry};

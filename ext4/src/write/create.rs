@@ -169,7 +169,7 @@ impl Volume {
         Ok(ino)
     }
 
-    fn check_subdirectories(&mut self, parent: u32) -> Result<()> {
+    pub(super) fn check_subdirectories(&mut self, parent: u32) -> Result<()> {
         let inode = self.named_inode(parent)?;
         if inode.i_links_count() >= MOST_NAMES && !self.has_ro_compat(RoCompat::DIR_NLINK) {
             let what = format!("the number of directories in directory {parent}");
@@ -178,7 +178,7 @@ impl Volume {
         Ok(())
     }
 
-    fn count_subdirectory(&mut self, parent: u32) -> Result<()> {
+    pub(super) fn count_subdirectory(&mut self, parent: u32) -> Result<()> {
         let mut inode = self.named_inode(parent)?;
         // 1 stands for more than can be counted.
         let links = match inode.i_links_count() {

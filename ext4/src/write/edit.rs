@@ -25,7 +25,7 @@ pub enum Node {
     Socket,
 }
 
-fn wrong(path: &ImagePath, reason: &'static str) -> Error {
+pub(super) fn wrong(path: &ImagePath, reason: &'static str) -> Error {
     Error::WrongType { path: path.to_string(), reason }
 }
 
@@ -36,7 +36,7 @@ impl Volume {
     }
 
     /// The place of a path that is there.
-    fn existing(&mut self, path: &ImagePath) -> Result<(Place, u32, Inode)> {
+    pub(super) fn existing(&mut self, path: &ImagePath) -> Result<(Place, u32, Inode)> {
         let place = self.place(path)?;
         let ino = place.found.ok_or_else(|| Error::NotFound { path: path.to_string() })?;
         let inode = self.named_inode(ino)?;
@@ -77,7 +77,7 @@ impl Volume {
     }
 
     /// A directory's content changed now.
-    fn touch(&mut self, ino: u32) -> Result<()> {
+    pub(super) fn touch(&mut self, ino: u32) -> Result<()> {
         let mut inode = self.named_inode(ino)?;
         inode.set_mtime(self.now);
         inode.set_ctime(self.now);

@@ -15,6 +15,7 @@ mod inodes;
 mod lookup;
 mod orphans;
 mod remove;
+mod rename;
 mod run_search;
 mod sink;
 mod split;

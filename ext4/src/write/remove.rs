@@ -64,14 +64,8 @@ impl Volume {
         let inode = self.named_inode(ino)?;
         self.unlink(parent, name)?;
         self.delete(ino, inode)?;
-        let mut above = self.named_inode(parent)?;
-        // A count of 1 says "too many to count" and stays.
-        if above.i_links_count() > 2 {
-            above.set_i_links_count(above.i_links_count() - 1);
-        }
-        above.set_mtime(self.now);
-        above.set_ctime(self.now);
-        self.write_inode(parent, &above)
+        self.uncount_subdirectory(parent)?;
+        self.touch(parent)
     }
 
     /// Removes a directory and all that lies below it.

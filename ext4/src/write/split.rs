@@ -119,12 +119,18 @@ impl Volume {
     }
 
     /// Writes a node of the index where it lies.
-    fn write_node(&mut self, ino: u32, directory: &Directory, logical: u32) -> Result<()> {
+    pub(super) fn write_node(
+        &mut self,
+        ino: u32,
+        directory: &Directory,
+        logical: u32,
+    ) -> Result<()> {
         let block = self.directory_block(ino, directory, logical)?;
         let missing = || damaged(ino, "a node of its index is missing");
         if logical == 0 {
             let root = directory.root.as_ref().ok_or_else(missing)?;
-            root.encode_into(self.blocks.edit(block)?, ino, directory.seed)
+            let types = self.form().types;
+            root.encode_into(self.blocks.edit(block)?, ino, types, directory.seed)
         } else {
             let node = directory.node(logical).ok_or_else(missing)?;
             node.encode_into(self.blocks.edit(block)?, directory.seed)
