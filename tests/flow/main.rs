@@ -1,11 +1,15 @@
 //! The real programs as an ordinary user with a fake VMM: no privileges, no guest, seconds.
 
 mod admission;
+mod bad_names;
+mod bad_tar;
 mod build;
 mod config;
 mod console;
 mod crash;
+mod full_disk;
 mod images;
 mod instance;
 mod life;
+mod many_entries;
 mod place;

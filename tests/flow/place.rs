@@ -1,7 +1,7 @@
 //! An owner whose QEMU is a fake, and whose images are small.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -146,6 +146,30 @@ impl Place {
                 .is_ok_and(|line| String::from_utf8_lossy(&line).contains("qemu-system-x86_64"))
         };
         self.owner.processes().into_iter().filter(runs).collect()
+    }
+
+    /// All that there is of the owner's: files but the daemon's log, what they take on the
+    /// host in KiB, records and processes but the daemon. What is removed is freed in the
+    /// background, and is waited for.
+    pub fn traces(&self) -> (Vec<PathBuf>, u64, Vec<u32>) {
+        assert!(self.leftovers().is_empty(), "{:?}", self.leftovers());
+        let (mut files, mut kib) = (Vec::new(), 0);
+        let mut open = vec![self.owner.state(), self.owner.images().with_file_name("")];
+        while let Some(folder) = open.pop() {
+            for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+                let Ok(metadata) = entry.metadata() else { continue };
+                if metadata.is_dir() {
+                    open.push(entry.path());
+                } else if entry.file_name() != "bangerd.log" {
+                    kib += metadata.blocks() / 2;
+                    files.push(entry.path());
+                }
+            }
+        }
+        files.sort_unstable();
+        let daemon = self.daemon();
+        let others = self.owner.processes().into_iter().filter(|pid| Some(*pid) != daemon);
+        (files, kib, others.collect())
     }
 
     /// Names of unfinished things anywhere below the state and data folders, when they

@@ -6,8 +6,8 @@ use landlock::{
 };
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-/// Largest memory of the worker in bytes.
-const MEMORY: u64 = 4 << 30;
+/// Largest memory of the worker in bytes; a million folders take it a tenth of that.
+const MEMORY: u64 = 1 << 30;
 
 /// Shuts everything that the worker does not need: files, sockets, other processes. It
 /// goes on with the descriptors that it has. Returns the walls that hold, and those that

@@ -8,10 +8,10 @@ use banger_proto::{Code, Image, Refusal};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{ChildStderr, ChildStdin};
 
-use super::worker_protocol::{LONGEST, Line};
+use super::worker_protocol::{Blame, LONGEST, Line};
 use crate::progress::Teller;
 use crate::spawn::{Launch, Started};
-use crate::verb::OnHost;
+use crate::verb::{FREE_SPACE, OnHost};
 
 /// The argument that makes this program the worker.
 pub const ARGUMENT: &str = "import-worker";
@@ -89,28 +89,26 @@ impl Worker {
                 teller.progress(bytes, Some(bytes));
                 Ok(())
             }
-            Some(Line::Failed { chain, no_space }) => Err(failed(chain, no_space)),
+            Some(Line::Failed { chain, blame }) => Err(failed(chain, blame)),
             _ => Err(Refusal::new(Code::Internal, format!("the import ended with {status}"))
                 .hint("the tar may be made to break programs; where does it come from?")),
         }
     }
 }
 
-fn failed(chain: Vec<String>, no_space: bool) -> Refusal {
+fn failed(chain: Vec<String>, blame: Blame) -> Refusal {
+    let (code, hint) = match blame {
+        Blame::Tar => (
+            Code::InvalidArgument,
+            "is it a whole, uncompressed tar of a root filesystem? nothing was kept",
+        ),
+        Blame::Image => (Code::ResourceExhausted, "choose a larger root filesystem with --size"),
+        Blame::HostFull => (Code::ResourceExhausted, FREE_SPACE),
+        Blame::Host => (Code::Internal, "see what the kernel says of the host's disk: dmesg"),
+    };
     let mut chain = chain.into_iter();
     let message = chain.next().unwrap_or_else(|| "the import failed".to_owned());
-    let refusal = Refusal {
-        chain: chain.collect(),
-        ..Refusal::new(
-            if no_space { Code::ResourceExhausted } else { Code::InvalidArgument },
-            message,
-        )
-    };
-    if no_space {
-        refusal.hint("choose a larger root filesystem with --size")
-    } else {
-        refusal.hint("is it a whole, uncompressed tar of a root filesystem?")
-    }
+    Refusal { chain: chain.collect(), ..Refusal::new(code, message) }.hint(hint)
 }
 
 /// The next line that makes sense; `None` at the end.

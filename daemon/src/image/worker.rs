@@ -15,7 +15,7 @@ use banger_ext4::{Batch, FileDisk, Flush, ImagePath, Ownership, TarStream};
 use uuid::Uuid;
 
 use super::confine::confine;
-use super::worker_protocol::Line;
+use super::worker_protocol::{Blame, Line};
 use crate::disk::format_options;
 
 /// Between two words on progress.
@@ -32,6 +32,23 @@ enum WorkerError {
     TakeIn(#[source] banger_ext4::Error),
     #[error("cannot write the root filesystem")]
     Commit(#[source] banger_ext4::Error),
+}
+
+fn blame(error: &WorkerError) -> Blame {
+    use io::ErrorKind::{QuotaExceeded, StorageFull};
+    match error {
+        WorkerError::NoDisk(_) => Blame::Host,
+        WorkerError::Make(error) | WorkerError::TakeIn(error) | WorkerError::Commit(error) => {
+            match error {
+                banger_ext4::Error::NoSpace { .. } => Blame::Image,
+                banger_ext4::Error::Io { source, .. } => match source.kind() {
+                    StorageFull | QuotaExceeded => Blame::HostFull,
+                    _ => Blame::Host,
+                },
+                _ => Blame::Tar,
+            }
+        }
+    }
 }
 
 /// Counts what is read through it.
@@ -64,13 +81,7 @@ pub fn run() -> bool {
                 chain.push(error.to_string());
                 cause = error.source();
             }
-            let no_space = matches!(
-                &error,
-                WorkerError::Make(banger_ext4::Error::NoSpace { .. })
-                    | WorkerError::TakeIn(banger_ext4::Error::NoSpace { .. })
-                    | WorkerError::Commit(banger_ext4::Error::NoSpace { .. })
-            );
-            tell(&Line::Failed { chain, no_space });
+            tell(&Line::Failed { chain, blame: blame(&error) });
             false
         }
     }

@@ -29,9 +29,23 @@ pub(super) enum Line {
     Failed {
         /// The error and its causes, outermost first.
         chain: Vec<String>,
-        /// The image's disk was too small.
-        no_space: bool,
+        /// What the error lies in.
+        blame: Blame,
     },
+}
+
+/// What a tar that was not taken in failed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Blame {
+    /// The tar itself.
+    Tar,
+    /// The image's disk is too small for it.
+    Image,
+    /// The host's disk is full.
+    HostFull,
+    /// The host: its disk fails.
+    Host,
 }
 
 /// Longest line that is read, in bytes: the worker may have been taken over by its input.

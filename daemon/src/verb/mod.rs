@@ -31,7 +31,7 @@ use crate::disk::{CopyError, DiskError};
 use crate::store::StoreError;
 
 /// What to do when the host's disk is full.
-const FREE_SPACE: &str = "free some space on the host's disk and try again";
+pub(crate) const FREE_SPACE: &str = "free some space on the host's disk and try again";
 
 /// The refusal for an error that has its place among codes, unless the disk is full.
 fn refusal(code: Code, error: &(dyn std::error::Error + 'static)) -> Refusal {

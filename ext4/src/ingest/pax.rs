@@ -27,12 +27,14 @@ impl Pax {
         Some(Self { records })
     }
 
-    /// Adds the records of a header that holds for all members to come.
-    pub(super) fn extend(&mut self, later: Self) {
+    /// Adds the records of a header that holds for all members to come. Returns how many
+    /// bytes are held then.
+    pub(super) fn extend(&mut self, later: Self) -> u64 {
         for (key, value) in later.records {
             self.records.retain(|(known, _)| *known != key);
             self.records.push((key, value));
         }
+        self.records.iter().map(|(key, value)| (key.len() + value.len()) as u64).sum()
     }
 
     /// These records, and of `globals` those whose key is not among them.

@@ -139,19 +139,39 @@ pub(super) fn storable(name: &[u8]) -> bool {
         || name == b"system.posix_acl_default"
 }
 
+/// A path for people: escaped, and cut in its middle when it is long.
+pub(crate) fn shown(path: &[u8]) -> String {
+    const END: usize = 100;
+    match (path.get(..END), path.len().checked_sub(END).and_then(|at| path.get(at..))) {
+        (Some(head), Some(tail)) if path.len() > 2 * END => {
+            format!("{}...{}", head.escape_ascii(), tail.escape_ascii())
+        }
+        _ => path.escape_ascii().to_string(),
+    }
+}
+
 /// A refusal that names the entry.
 pub(super) fn refused(path: &[u8], reason: impl std::fmt::Display) -> Error {
-    Error::Source { what: format!("{}: {reason}", path.escape_ascii()), source: None }
+    Error::Source { what: format!("{}: {reason}", shown(path)), source: None }
 }
 
 /// A failed read that names the entry.
 pub(super) fn unreadable(path: &[u8], source: impl Into<std::io::Error>) -> Error {
-    Error::Source { what: path.escape_ascii().to_string(), source: Some(source.into()) }
+    Error::Source { what: shown(path), source: Some(source.into()) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_path_is_shown_by_its_ends() {
+        assert_eq!(shown(b"a\nb"), "a\\nb");
+        assert_eq!(shown(&[b'x'; 200]).len(), 200);
+        let long = [&[b'a'; 150][..], &[b'\xff'; 4000]].concat();
+        let text = shown(&long);
+        assert!(text.starts_with("aaa") && text.contains("...") && text.len() < 600, "{text}");
+    }
 
     #[test]
     fn paths_lose_what_names_nothing_and_never_leave_the_tree() {

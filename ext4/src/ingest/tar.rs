@@ -12,13 +12,15 @@ use super::content::Content;
 use super::pax::{Pax, decimal};
 use super::source::{Entry, EntryKind, Sink, Source, clean, refused};
 use super::sparse::{MOST_PIECES, Piece, SparseMap, consistent, of_records, pieces};
-use super::tar_member::{LongNames, Member, member, number, sum_is_right};
+use super::tar_member::{LongNames, Member, member, number, packed_by, sum_is_right};
 use crate::{Error, Result};
 
 /// Bytes of a block, the unit of a tar stream.
 const BLOCK: u64 = 512;
 /// Bytes one PAX header may have; attributes are the largest thing in it.
 const LONGEST_PAX: u64 = 1 << 20;
+/// Bytes of the PAX headers that hold for all members to come, together.
+const LONGEST_GLOBALS: u64 = 64 << 10;
 /// Bytes a name in a member of its own may have.
 const LONGEST_NAME: u64 = 1 << 16;
 /// Bytes after the end mark that are read, so that a writer at the other end of a
@@ -87,6 +89,7 @@ impl Frames<'_> {
         let mut filled = 0;
         while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
             match self.some(rest)? {
+                0 if self.position == 0 => return Err(self.refused("it is empty")),
                 0 => return Err(self.refused("it breaks off")),
                 read => filled += read,
             }
@@ -154,7 +157,12 @@ fn next_header(frames: &mut Frames<'_>, globals: &mut Pax) -> Result<Option<Head
             return Ok(None);
         }
         if !sum_is_right(&header) {
-            return Err(frames.refused("this is no tar header, or a damaged one"));
+            let first = frames.position == BLOCK;
+            let packed = packed_by(header.as_bytes()).filter(|_| first);
+            return Err(match packed {
+                Some(name) => frames.refused(&format!("it is compressed with {name}")),
+                None => frames.refused("this is no tar header, or a damaged one"),
+            });
         }
         let size = number(&header.as_old().size).and_then(|size| u64::try_from(size).ok());
         let size = size.ok_or_else(|| frames.refused("a size is malformed"))?;
@@ -171,7 +179,11 @@ fn next_header(frames: &mut Frames<'_>, globals: &mut Pax) -> Result<Option<Head
         described = true;
         match header.entry_type().as_byte() {
             b'x' | b'X' => local = pax(frames)?,
-            b'g' => globals.extend(pax(frames)?),
+            b'g' => {
+                if globals.extend(pax(frames)?) > LONGEST_GLOBALS {
+                    return Err(frames.refused("too much is said of all members to come"));
+                }
+            }
             b'L' => long.path = Some(name(frames)?),
             b'K' => long.link = Some(name(frames)?),
             // The volume's label.

@@ -64,6 +64,19 @@ pub(super) fn sum_is_right(header: &Header) -> bool {
     told == unsigned || told == signed
 }
 
+/// Who packed what begins like this.
+pub(super) fn packed_by(head: &[u8]) -> Option<&'static str> {
+    let known: [(&[u8], &str); 6] = [
+        (b"\x1f\x8b", "gzip"),
+        (b"\xfd7zXZ\0", "xz"),
+        (b"\x28\xb5\x2f\xfd", "zstd"),
+        (b"BZh", "bzip2"),
+        (b"\x04\x22\x4d\x18", "lz4"),
+        (b"PK\x03\x04", "zip"),
+    ];
+    known.into_iter().find(|(magic, _)| head.starts_with(magic)).map(|(_, name)| name)
+}
+
 /// A field's text ends at its first NUL.
 fn text(bytes: &[u8]) -> &[u8] {
     bytes.split(|&byte| byte == 0).next().unwrap_or_default()

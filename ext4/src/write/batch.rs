@@ -41,7 +41,7 @@ pub struct Attributes {
 /// Nothing reaches the device before the commit but the replay of a dirty journal and
 /// the content of files that goes into free blocks, and that only where the batch was
 /// made so ([`Batch::create`], [`Batch::open_direct`]). A batch that is dropped leaves
-/// the filesystem as it was. An operation that fails half-way spoils the batch: it
+/// the filesystem as it was; a new one is then good for nothing. An operation that fails half-way spoils the batch: it
 /// cannot be committed then. Refusals (`NotFound`, `WrongType`, `InvalidPath`) come
 /// before anything is changed and spoil nothing.
 ///
@@ -84,14 +84,17 @@ impl Batch {
     }
 
     /// Formats `disk`, whatever it held, and begins a batch on the new filesystem.
-    /// Contents are written at once. The commit is not atomic, since there is nothing
+    /// Contents are written at once, and metadata before it outgrows some 32 MiB of memory.
+    /// The commit is not atomic, since there is nothing
     /// to fall back to: make new images under another name, and rename them.
     ///
     /// # Errors
     /// What [`format()`] and [`Batch::open`] meet.
     pub fn create(disk: Arc<dyn Disk>, options: &FormatOptions) -> Result<Self> {
         format(&*disk, options)?;
-        Self::begin(disk, true).map(|batch| Self { fresh: true, ..batch })
+        let mut batch = Self { fresh: true, ..Self::begin(disk, true)? };
+        batch.volume.blocks.write_early();
+        Ok(batch)
     }
 
     fn begin(disk: Arc<dyn Disk>, direct: bool) -> Result<Self> {

@@ -17,11 +17,18 @@ pub(crate) struct Blocks {
     size: usize,
     count: u64,
     cached: HashMap<u64, Cached>,
+    /// Most blocks that are kept before they go to the device.
+    most: usize,
 }
+
+/// Bytes of metadata that are kept where they may go to the device at any time.
+const KEPT: usize = 32 << 20;
+/// Blocks that are written at once.
+const LONGEST_RUN: usize = 256;
 
 impl Blocks {
     pub(crate) fn new(overlay: Arc<Overlay>, block_size: u32, count: u64) -> Self {
-        Self { overlay, size: block_size as usize, count, cached: HashMap::new() }
+        Self { overlay, size: block_size as usize, count, cached: HashMap::new(), most: usize::MAX }
     }
 
     pub(crate) fn overlay(&self) -> &Arc<Overlay> {
@@ -33,6 +40,42 @@ impl Blocks {
         self.count = count;
     }
 
+    /// From now on changes may reach the device before the commit, so that memory stays
+    /// small however many there are: for a filesystem that nobody depends on yet.
+    pub(crate) fn write_early(&mut self) {
+        self.most = KEPT / self.size.max(1);
+    }
+
+    /// Makes room for one more block.
+    fn make_room(&mut self) -> Result<()> {
+        if self.cached.len() < self.most {
+            return Ok(());
+        }
+        let size = self.size as u64;
+        let mut cached: Vec<_> = self.cached.drain().collect();
+        cached.sort_unstable_by_key(|(block, _)| *block);
+        for run in
+            cached.chunk_by(|(a, left), (b, right)| a + 1 == *b && left.changed == right.changed)
+        {
+            let Some((first, _)) = run.first().filter(|(_, cached)| cached.changed) else {
+                continue;
+            };
+            // What the overlay holds hides the device.
+            if run.iter().any(|(block, _)| self.overlay.is_changed(*block)) {
+                for (block, cached) in run {
+                    self.overlay.write_at(block * size, &cached.bytes)?;
+                }
+                continue;
+            }
+            for (first, piece) in (*first..).step_by(LONGEST_RUN).zip(run.chunks(LONGEST_RUN)) {
+                let bytes: Vec<u8> =
+                    piece.iter().flat_map(|(_, cached)| cached.bytes.iter().copied()).collect();
+                self.overlay.below().write_at(first * size, &bytes)?;
+            }
+        }
+        Ok(())
+    }
+
     fn load(&mut self, block: u64) -> Result<&mut Cached> {
         if !self.cached.contains_key(&block) {
             if block >= self.count {
@@ -40,6 +83,7 @@ impl Blocks {
                     what: format!("block {block} lies outside the filesystem"),
                 });
             }
+            self.make_room()?;
             let mut bytes = vec![0; self.size];
             self.overlay.read_at(block * self.size as u64, &mut bytes)?;
             self.cached.insert(block, Cached { bytes, changed: false });
@@ -64,6 +108,9 @@ impl Blocks {
 
     /// A block of zeros in the place of whatever was there, not read before.
     pub(crate) fn fresh(&mut self, block: u64) -> Result<&mut [u8]> {
+        if !self.cached.contains_key(&block) {
+            self.make_room()?;
+        }
         let cached = Cached { bytes: vec![0; self.size], changed: true };
         self.cached.insert(block, cached);
         self.edit(block)

@@ -11,6 +11,9 @@ use crate::layout::htree::{DxNode, DxRoot};
 use crate::layout::inode::{FLAG_INDEX, FileKind};
 use crate::{Error, Result};
 
+/// Directories that are kept in memory.
+const MOST_KEPT: usize = 4096;
+
 /// A directory that was looked into.
 pub(crate) struct Directory {
     pub(super) map: FileMap,
@@ -34,6 +37,9 @@ impl Volume {
     pub(super) fn take_directory(&mut self, ino: u32) -> Result<Directory> {
         if let Some(directory) = self.directories.remove(&ino) {
             return Ok(directory);
+        }
+        if self.directories.len() >= MOST_KEPT {
+            self.directories.clear();
         }
         let inode = self.named_inode(ino)?;
         if inode.kind() != Some(FileKind::Directory) {

@@ -4,9 +4,15 @@ use std::collections::HashMap;
 
 use super::create::{NewInode, NewKind, dress};
 use super::volume::Volume;
-use crate::ingest::{Entry, EntryKind, Sink, Xattr};
+use crate::ingest::{Entry, EntryKind, Sink, Xattr, shown};
 use crate::layout::inode::{FileKind, ROOT_INO};
 use crate::{Error, ImagePath, Result};
+
+/// Bytes of the longest path that is taken in: a longer one could not be named in the
+/// guest, and every folder of it is one more to walk (`PATH_MAX` less its NUL).
+const LONGEST_PATH: usize = 4095;
+/// Bytes of the paths that are remembered.
+const REMEMBERED: usize = 16 << 20;
 
 /// What becomes of the owners that entries name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +44,8 @@ pub(crate) struct TreeSink<'a> {
     progress: Progress<'a>,
     /// Directories that paths were found to lead to.
     known: HashMap<Vec<u8>, u32>,
+    /// Bytes of these paths.
+    remembered: usize,
 }
 
 impl<'a> TreeSink<'a> {
@@ -56,39 +64,66 @@ impl<'a> TreeSink<'a> {
             stats: IngestStats::default(),
             progress,
             known: HashMap::new(),
+            remembered: 0,
         }
     }
 
     /// The directory at a path below the top. Missing ones are made, 0755 0:0,
     /// when `make` is set; `None` when one is missing otherwise.
     fn directory(&mut self, path: &[u8], make: bool) -> Result<Option<u32>> {
-        if path.is_empty() {
-            return Ok(Some(self.top));
-        }
-        if let Some(ino) = self.known.get(path) {
-            return Ok(Some(*ino));
-        }
-        let (above, name) = split(path);
-        let Some(parent) = self.directory(above, make)? else { return Ok(None) };
-        let ino = match self.volume.lookup(parent, name)? {
-            Some((ino, _)) => match self.volume.named_inode(ino)?.kind() {
-                Some(FileKind::Directory) => ino,
-                Some(FileKind::Symlink) => self.volume.directory_at(&self.inside(path)?)?,
-                _ => {
-                    let reason = "it is no directory, and an entry lies below it";
-                    return Err(Error::WrongType { path: path.escape_ascii().to_string(), reason });
+        let (mut ino, mut done) = self.deepest_known(path);
+        // Not by recursion: how deep it goes is for the source to say.
+        while done < path.len() {
+            let start = if done == 0 { 0 } else { done + 1 };
+            let rest = path.get(start..).unwrap_or_default();
+            let name = rest.split(|byte| *byte == b'/').next().unwrap_or_default();
+            done = start + name.len();
+            let here = path.get(..done).unwrap_or_default();
+            ino = match self.volume.lookup(ino, name)? {
+                Some((found, _)) => match self.volume.named_inode(found)?.kind() {
+                    Some(FileKind::Directory) => found,
+                    Some(FileKind::Symlink) => self.volume.directory_at(&self.inside(here)?)?,
+                    _ => {
+                        let reason = "it is no directory, and an entry lies below it";
+                        return Err(Error::WrongType { path: shown(here), reason });
+                    }
+                },
+                None if make => {
+                    let times = self.volume.now.into();
+                    let new = NewInode { mode: 0o755, uid: 0, gid: 0, times, xattrs: &[] };
+                    self.volume.create(ino, name, &new, NewKind::Directory)?
                 }
-            },
-            None if make => {
-                let now = self.volume.now;
-                let times = now.into();
-                let new = NewInode { mode: 0o755, uid: 0, gid: 0, times, xattrs: &[] };
-                self.volume.create(parent, name, &new, NewKind::Directory)?
-            }
-            None => return Ok(None),
-        };
-        self.known.insert(path.to_vec(), ino);
+                None => return Ok(None),
+            };
+            self.remember(here, ino);
+        }
         Ok(Some(ino))
+    }
+
+    /// How far a path is known: the directory that it leads to, and its length up to there.
+    fn deepest_known(&self, path: &[u8]) -> (u32, usize) {
+        let mut end = path.len();
+        while end > 0 {
+            let here = path.get(..end).unwrap_or_default();
+            if let Some(ino) = self.known.get(here) {
+                return (*ino, end);
+            }
+            end = here.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+        }
+        (self.top, 0)
+    }
+
+    fn remember(&mut self, path: &[u8], ino: u32) {
+        if self.remembered + path.len() > REMEMBERED {
+            self.forget();
+        }
+        self.remembered += path.len();
+        self.known.insert(path.to_vec(), ino);
+    }
+
+    fn forget(&mut self) {
+        self.known.clear();
+        self.remembered = 0;
     }
 
     /// A path below the top as one of the image.
@@ -108,8 +143,9 @@ impl<'a> TreeSink<'a> {
     }
 
     fn hard_link(&mut self, path: &[u8], parent: u32, name: &[u8], target: &[u8]) -> Result<()> {
+        check_length(target)?;
         let refused = |reason: &str| Error::Source {
-            what: format!("{}: {reason} {}", path.escape_ascii(), target.escape_ascii()),
+            what: format!("{}: {reason} {}", shown(path), shown(target)),
             source: None,
         };
         let (above, last) = split(target);
@@ -134,14 +170,14 @@ impl<'a> TreeSink<'a> {
     /// Removes what stands in an entry's place.
     fn clear(&mut self, path: &[u8], parent: u32, name: &[u8], existing: u32) -> Result<()> {
         if self.volume.named_inode(existing)?.kind() == Some(FileKind::Directory) {
-            let path = path.escape_ascii().to_string();
+            let path = shown(path);
             self.volume.remove_directory(parent, name, existing, &path)?;
         } else {
             self.volume.unlink(parent, name)?;
             self.volume.drop_name(existing)?;
         }
         // A path may have led through it.
-        self.known.clear();
+        self.forget();
         Ok(())
     }
 
@@ -159,6 +195,7 @@ impl<'a> TreeSink<'a> {
             }
             return self.adopt(self.top, &new);
         }
+        check_length(entry.path)?;
         let (above, name) = split(entry.path);
         let parent = self.directory(above, true)?.unwrap_or(ROOT_INO);
         let kind = match entry.kind {
@@ -190,7 +227,7 @@ impl<'a> TreeSink<'a> {
         }
         let ino = self.volume.create(parent, name, &new, kind)?;
         if directory {
-            self.known.insert(entry.path.to_vec(), ino);
+            self.remember(entry.path, ino);
         }
         Ok(())
     }
@@ -205,6 +242,15 @@ impl Sink for TreeSink<'_> {
         (self.progress)(&self.stats);
         Ok(())
     }
+}
+
+/// Refuses a path that is too long, before anything is made of it.
+fn check_length(path: &[u8]) -> Result<()> {
+    if path.len() > LONGEST_PATH {
+        let what = format!("the path {} ({} bytes)", shown(path), path.len());
+        return Err(Error::TooLarge { what, limit: LONGEST_PATH as u64 });
+    }
+    Ok(())
 }
 
 /// A path's parent and its last name.
