@@ -20,8 +20,8 @@ use banger_proto::paths::{Paths, SocketAddress, private_directory};
 use banger_proto::wire::daemon as wire;
 use banger_proto::wire::daemon::daemon_server::{Daemon, DaemonServer};
 use banger_proto::{
-    Code, Cpus, Event, Image, Isolation, Mib, NewVm, Progress, Refusal, Running, Stage, Vm, VmId,
-    VmRef, VmState,
+    Code, Cpus, Event, Image, Isolation, Mib, NewVm, Progress, Refusal, Running, Stage, Vm,
+    VmChange, VmCondition, VmId, VmRef, VmState,
 };
 use futures_util::{Stream, StreamExt, stream};
 use tokio::net::UnixListener;
@@ -60,8 +60,11 @@ fn vm(name: &str) -> Vm {
         disk: Mib::new(8192).unwrap(),
         created_at: 0,
         ephemeral: false,
+        expires_at: None,
         running: Some(Running {
             started_at: 0,
+            cpus: Cpus::new(2).unwrap(),
+            memory: Mib::new(1024).unwrap(),
             vmm_pid: 1,
             ssh_port: 40_022,
             accelerator: "tcg".into(),
@@ -136,6 +139,7 @@ impl Daemon for Fake {
     type BuildImageStream = Answers<wire::ImageEvent>;
     type StartVmStream = Answers<wire::VmEvent>;
     type StopVmStream = Answers<wire::VmEvent>;
+    type RestartVmStream = Answers<wire::VmEvent>;
     type RemoveVmStream = Answers<wire::VmEvent>;
     type ReadLogsStream = Answers<wire::LogChunk>;
     type AttachConsoleStream = Answers<wire::ConsoleChunk>;
@@ -292,6 +296,37 @@ impl Daemon for Fake {
         let name = name(request.vm);
         called(&format!("stop {name} {deadline:?}"));
         Ok(Response::new(all(vec![Ok(Event::Done(vm(&name)))])))
+    }
+
+    async fn restart_vm(
+        &self,
+        request: Request<wire::RestartVmRequest>,
+    ) -> Answer<Self::RestartVmStream> {
+        let request = request.into_inner();
+        let deadline = request.deadline_ms;
+        let name = name(request.vm);
+        called(&format!("restart {name} {deadline:?}"));
+        Ok(Response::new(all(vec![Ok(Event::Done(vm(&name)))])))
+    }
+
+    async fn set_vm(&self, request: Request<wire::SetVmRequest>) -> Answer<wire::Vm> {
+        let request = request.into_inner();
+        let change = VmChange::try_from(&request).map_err(Refusal::from)?;
+        let vm = vm(&name(request.vm));
+        called(&format!("set {} {:?}", vm.name, change));
+        let memory = change.memory.unwrap_or(vm.memory);
+        Ok(Response::new(Vm { memory, ..vm }.into()))
+    }
+
+    async fn wait_vm(&self, request: Request<wire::WaitVmRequest>) -> Answer<wire::Vm> {
+        let request = request.into_inner();
+        let until = VmCondition::try_from(request.until()).map_err(Refusal::from)?;
+        let name = name(request.vm);
+        called(&format!("wait {name} {until} {:?}", request.timeout_ms));
+        if until == VmCondition::Stopped {
+            return Err(Refusal::new(Code::DeadlineExceeded, "web is still running").into());
+        }
+        Ok(Response::new(vm(&name).into()))
     }
 
     async fn remove_vm(

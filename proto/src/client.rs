@@ -11,8 +11,8 @@ use tonic::transport::{Channel, Endpoint, Uri};
 use crate::paths::SocketAddress;
 use crate::wire::daemon::{self as wire, daemon_client::DaemonClient};
 use crate::{
-    Code, Event, Image, ImageName, ImageSource, Mib, NewVm, Refusal, Setting, SshTarget,
-    StartOptions, Vm, VmRef,
+    Code, Event, Image, ImageName, ImageSource, Mib, NewVm, Refusal, Seconds, Setting, SshTarget,
+    StartOptions, Vm, VmChange, VmCondition, VmRef,
 };
 
 /// What bangerd says of itself.
@@ -280,6 +280,48 @@ impl Client {
         let deadline_ms = deadline.map(|d| u32::try_from(d.as_millis()).unwrap_or(u32::MAX));
         let request = wire::StopVmRequest { vm: reference(vm), deadline_ms };
         Ok(events(self.inner.stop_vm(request).await?.into_inner()))
+    }
+
+    /// Stops a VM as [`Client::stop_vm`] does and starts it, as one operation; starts one
+    /// that does not run; `force` is as in [`StartOptions`].
+    ///
+    /// # Errors
+    /// The daemon's refusal, here or in the stream.
+    pub async fn restart_vm(
+        &mut self,
+        vm: &VmRef,
+        deadline: Option<std::time::Duration>,
+        force: bool,
+    ) -> Result<Events<Vm>> {
+        let deadline_ms = deadline.map(|d| u32::try_from(d.as_millis()).unwrap_or(u32::MAX));
+        let request = wire::RestartVmRequest { vm: reference(vm), deadline_ms, force };
+        Ok(events(self.inner.restart_vm(request).await?.into_inner()))
+    }
+
+    /// Changes what a VM has from its next start on.
+    ///
+    /// # Errors
+    /// The daemon's refusal.
+    pub async fn set_vm(&mut self, vm: &VmRef, change: VmChange) -> Result<Vm> {
+        Ok(self.inner.set_vm(change.request(vm)).await?.into_inner().try_into()?)
+    }
+
+    /// Waits until a VM is where it is awaited, or until `timeout` is over.
+    ///
+    /// # Errors
+    /// The daemon's refusal; [`Code::DeadlineExceeded`] when the time is over.
+    pub async fn wait_vm(
+        &mut self,
+        vm: &VmRef,
+        until: VmCondition,
+        timeout: Option<Seconds>,
+    ) -> Result<Vm> {
+        let request = wire::WaitVmRequest {
+            vm: reference(vm),
+            until: wire::VmCondition::from(until).into(),
+            timeout_ms: timeout.map(|seconds| u64::from(seconds.get()) * 1000),
+        };
+        Ok(self.inner.wait_vm(request).await?.into_inner().try_into()?)
     }
 
     /// Removes a VM and its disks; with `force` also a running one.

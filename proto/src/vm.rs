@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::{
-    Cpus, ImageName, Invalid, Isolation, Mib, VmId, VmName, VmState, wire::daemon as wire,
+    Cpus, ImageName, Invalid, Isolation, Lifetime, Mib, VmId, VmName, VmState, wire::daemon as wire,
 };
 
 /// A VM.
@@ -32,6 +32,8 @@ pub struct Vm {
     pub created_at: i64,
     /// Whether it is removed with the command that holds it.
     pub ephemeral: bool,
+    /// When it is removed whatever it does, in seconds since the epoch.
+    pub expires_at: Option<i64>,
     /// What is only known while the VMM runs.
     pub running: Option<Running>,
     /// Folder on the host with its files.
@@ -45,6 +47,10 @@ pub struct Vm {
 pub struct Running {
     /// Seconds since the epoch.
     pub started_at: i64,
+    /// Virtual processors that it runs with.
+    pub cpus: Cpus,
+    /// Memory that it runs with.
+    pub memory: Mib,
     /// Process id of the VMM.
     pub vmm_pid: u32,
     /// Loopback port of the guest's sshd.
@@ -74,6 +80,8 @@ pub struct NewVm {
     pub ephemeral: bool,
     /// Also with more memory than the host has.
     pub force: bool,
+    /// When it is removed whatever it does, counted from now.
+    pub lifetime: Option<Lifetime>,
 }
 
 /// How a VM is to be started; what is absent is the daemon's choice.
@@ -116,6 +124,7 @@ impl TryFrom<wire::CreateVmRequest> for NewVm {
             disk: mib(wire.disk_mib)?,
             ephemeral: wire.ephemeral,
             force: wire.force,
+            lifetime: wire.ttl_s.map(Lifetime::from_seconds).transpose()?,
         })
     }
 }
@@ -130,6 +139,7 @@ impl From<NewVm> for wire::CreateVmRequest {
             disk_mib: new.disk.map_or(0, Mib::get),
             ephemeral: new.ephemeral,
             force: new.force,
+            ttl_s: new.lifetime.map(Lifetime::seconds),
         }
     }
 }
@@ -146,6 +156,8 @@ impl TryFrom<wire::Vm> for Vm {
             .then(|| {
                 Ok(Running {
                     started_at: wire.started_at,
+                    cpus: Cpus::new(wire.running_cpus)?,
+                    memory: Mib::new(wire.running_memory_mib)?,
                     vmm_pid: wire.vmm_pid,
                     ssh_port: port(wire.ssh_port)?,
                     accelerator: wire.accelerator.clone(),
@@ -166,6 +178,7 @@ impl TryFrom<wire::Vm> for Vm {
             disk: Mib::new(wire.disk_mib)?,
             created_at: wire.created_at,
             ephemeral: wire.ephemeral,
+            expires_at: (wire.expires_at != 0).then_some(wire.expires_at),
             running,
             directory: wire.directory.into(),
             allocated_bytes: wire.allocated_bytes,
@@ -187,12 +200,15 @@ impl From<Vm> for wire::Vm {
             disk_mib: vm.disk.get(),
             created_at: vm.created_at,
             ephemeral: vm.ephemeral,
+            expires_at: vm.expires_at.unwrap_or(0),
             directory: vm.directory.to_string_lossy().into_owned(),
             allocated_bytes: vm.allocated_bytes,
             ..Self::default()
         };
         if let Some(running) = vm.running {
             wire.started_at = running.started_at;
+            wire.running_cpus = running.cpus.get().into();
+            wire.running_memory_mib = running.memory.get();
             wire.vmm_pid = running.vmm_pid;
             wire.ssh_port = running.ssh_port.into();
             wire.accelerator = running.accelerator;
@@ -220,8 +236,11 @@ mod tests {
             disk: Mib::new(8192).unwrap(),
             created_at: 1,
             ephemeral: true,
+            expires_at: Some(7_201),
             running: Some(Running {
                 started_at: 2,
+                cpus: Cpus::new(1).unwrap(),
+                memory: Mib::new(512).unwrap(),
                 vmm_pid: 3,
                 ssh_port: 4,
                 accelerator: "tcg".into(),
@@ -278,6 +297,7 @@ mod tests {
                 cpus: Some(Cpus::new(2).unwrap()),
                 ephemeral: true,
                 force: true,
+                lifetime: Some("2h".parse().unwrap()),
                 ..NewVm::default()
             },
         ] {

@@ -4,6 +4,7 @@ mod admission;
 mod bad_names;
 mod bad_tar;
 mod build;
+mod change;
 mod config;
 mod console;
 mod crash;

@@ -3,7 +3,6 @@
 mod config;
 mod daemon;
 mod image;
-mod span;
 mod version;
 mod vm;
 

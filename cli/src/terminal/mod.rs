@@ -17,7 +17,7 @@ pub(crate) use raw_mode::RawMode;
 pub(crate) use stages::{during, follow};
 pub(crate) use table::{fields, table};
 pub(crate) use timings::Timings;
-pub(crate) use units::{age, bytes, moment};
+pub(crate) use units::{age, bytes, left, moment};
 
 use crate::failure::Failure;
 use crate::interrupt::Signal;

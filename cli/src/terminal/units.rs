@@ -45,6 +45,12 @@ pub(super) fn elapsed(time: Duration) -> String {
     }
 }
 
+/// How long it is until a moment, given in seconds since the epoch: `3 hours`.
+pub(crate) fn left(moment: i64) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    span(u64::try_from(moment).unwrap_or_default().saturating_sub(now))
+}
+
 /// How long ago a moment was, given in seconds since the epoch: `3 hours`.
 pub(crate) fn age(moment: i64) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();

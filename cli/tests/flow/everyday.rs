@@ -90,6 +90,26 @@ fn a_deadline_is_given_in_seconds() {
 }
 
 #[test]
+fn a_restart_a_change_and_a_wait_are_asked_as_typed() {
+    let place = Place::new(&[]);
+    place.run(&["restart", "--timeout", "5", "web"]);
+    let ran = place.run(&["set", "web", "--memory", "2G", "--ttl", "never"]);
+    assert_eq!((ran.code, ran.out.as_str()), (Some(0), ""), "{}", ran.err);
+    assert!(ran.err.contains("goes on with 2 cpus and 1 GiB until it is restarted"), "{}", ran.err);
+    assert_eq!(place.run(&["set", "web"]).code, Some(2), "nothing to set");
+    assert_eq!(place.run(&["wait", "web", "--for", "ssh", "--timeout", "1m"]).code, Some(0));
+    let ran = place.run(&["wait", "web"]);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.err.contains("still running"), "{}", ran.err);
+    assert_eq!(place.run(&["wait", "web", "--for", "lunch"]).code, Some(2));
+    let calls = place.calls();
+    assert_eq!(calls[1], "restart web Some(5000)");
+    assert!(calls[2].contains("memory: Some(Mib(2048))"), "{}", calls[2]);
+    assert!(calls[2].ends_with("lifetime: Some(Unlimited) }"), "{}", calls[2]);
+    assert_eq!(calls[3..], ["wait web ssh Some(60000)", "wait web stopped None"]);
+}
+
+#[test]
 fn an_image_is_read_from_a_file_and_from_a_pipe() {
     let place = Place::new(&[]);
     let tar = place.home().join("a.tar");

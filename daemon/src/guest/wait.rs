@@ -101,13 +101,15 @@ fn ended(files: &Files) -> WaitError {
     }
 }
 
+/// Returns once the guest's sshd, behind `port` on 127.0.0.1, has said who it is.
+///
 /// Tries again and again, several attempts at once: one that the guest was not
 /// ready for may hang, and must not hold up the next.
 ///
 /// The longer it takes, the rarer the attempts: a guest that boots slowly answers slowly
 /// too, and sshd turns clients away once ten have not logged in yet. Attempts from before
 /// the guest had a network do not count there: its kernel refuses them when it has one.
-async fn greeting(port: u16) {
+pub(crate) async fn greeting(port: u16) {
     let start = Instant::now();
     let mut attempts = JoinSet::new();
     let mut next = start;

@@ -57,6 +57,7 @@ mod tests {
     fn runtime() -> Runtime {
         Runtime {
             started_at: 1,
+            given: None,
             machine: Running {
                 vmm: process(10),
                 network_process: None,
@@ -80,6 +81,7 @@ mod tests {
             disk: Mib::new(8192).unwrap(),
             created_at: 0,
             ephemeral: false,
+            expires_at: None,
             holder: None,
             booted: false,
             phase,

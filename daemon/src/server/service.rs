@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use banger_proto::wire::daemon::{self as wire, daemon_server};
-use banger_proto::{Event, Invalid, NewVm, Refusal, StartOptions, VmRef};
+use banger_proto::{Event, Invalid, NewVm, Refusal, StartOptions, VmChange, VmCondition, VmRef};
 use futures_util::{Stream, StreamExt};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -98,6 +98,7 @@ impl daemon_server::Daemon for Service {
     type BuildImageStream = Answers<wire::ImageEvent>;
     type StartVmStream = Answers<wire::VmEvent>;
     type StopVmStream = Answers<wire::VmEvent>;
+    type RestartVmStream = Answers<wire::VmEvent>;
     type RemoveVmStream = Answers<wire::VmEvent>;
     type ReadLogsStream = Answers<wire::LogChunk>;
     type AttachConsoleStream = Answers<wire::ConsoleChunk>;
@@ -207,6 +208,33 @@ impl daemon_server::Daemon for Service {
         let (teller, events) = Teller::channel();
         vm.stop(deadline, teller);
         Ok(told(events))
+    }
+
+    async fn restart_vm(
+        &self,
+        request: Request<wire::RestartVmRequest>,
+    ) -> Answer<Self::RestartVmStream> {
+        let request = request.into_inner();
+        let vm = self.registry.find(&reference(request.vm)?)?;
+        let deadline = request.deadline_ms.map(|ms| Duration::from_millis(ms.into()));
+        let (teller, events) = Teller::channel();
+        vm.restart(deadline, StartOptions { force: request.force, timeout: None }, teller);
+        Ok(told(events))
+    }
+
+    async fn set_vm(&self, request: Request<wire::SetVmRequest>) -> Answer<wire::Vm> {
+        let request = request.into_inner();
+        let change = VmChange::try_from(&request).map_err(Refusal::from)?;
+        let vm = self.registry.find(&reference(request.vm)?)?;
+        Ok(Response::new(vm.set(change).await?.into()))
+    }
+
+    async fn wait_vm(&self, request: Request<wire::WaitVmRequest>) -> Answer<wire::Vm> {
+        let request = request.into_inner();
+        let until = VmCondition::try_from(request.until()).map_err(Refusal::from)?;
+        let timeout = request.timeout_ms.map(Duration::from_millis);
+        let vm = self.registry.find(&reference(request.vm)?)?;
+        Ok(Response::new(verb::wait_vm(&vm, until, timeout).await?.into()))
     }
 
     async fn remove_vm(

@@ -20,5 +20,5 @@ pub use image_record::ImageRecord;
 pub use images::{ImageFiles, Images};
 pub use instance::{Instance, InstanceError};
 pub use staging::{Discarded, Staging, StoreError, allocated_bytes, sweep};
-pub use vm_record::{ImageRef, Phase, Runtime, VmRecord};
+pub use vm_record::{Given, ImageRef, Phase, Runtime, VmRecord};
 pub use vms::{VmFiles, Vms};

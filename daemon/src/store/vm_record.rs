@@ -19,12 +19,27 @@ pub struct ImageRef {
     pub id: String,
 }
 
+/// What a VMM was given; the record may say something else by now, for the next start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Given {
+    /// Virtual processors.
+    #[serde(with = "text::cpus")]
+    pub cpus: Cpus,
+    /// Memory.
+    #[serde(with = "text::mib")]
+    pub memory: Mib,
+}
+
 /// What is known of a VM only while its VMM runs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Runtime {
     /// Seconds since the epoch.
     pub started_at: i64,
+    /// What it runs with; absent where it was started before this was written down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given: Option<Given>,
     /// How to reach and to recognise its processes.
     pub machine: Running,
 }
@@ -120,6 +135,9 @@ pub struct VmRecord {
     pub created_at: i64,
     /// Whether it is removed with the process that holds it.
     pub ephemeral: bool,
+    /// When it is removed whatever it does, in seconds since the epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<i64>,
     /// The process that holds an ephemeral VM, so that a later daemon knows whom to await.
     pub holder: Option<ProcessId>,
     /// Whether its root filesystem has booted: a fresh copy of an image gets what is
@@ -192,5 +210,23 @@ mod tests {
             serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
         };
         assert_eq!(value(&copy), value(&path));
+    }
+
+    #[test]
+    fn what_came_later_survives_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("record.json");
+        std::fs::write(&path, VERSION_1).unwrap();
+        let mut record: VmRecord = read(&path).unwrap();
+        assert_eq!(record.expires_at, None);
+        record.expires_at = Some(1_700_007_200);
+        let given = Given { cpus: Cpus::new(1).unwrap(), memory: Mib::new(512).unwrap() };
+        if let Phase::Running { runtime } = &mut record.phase {
+            assert_eq!(runtime.given.replace(given), None);
+        }
+        write(&path, &record).unwrap();
+        let record: VmRecord = read(&path).unwrap();
+        assert_eq!(record.expires_at, Some(1_700_007_200));
+        assert_eq!(record.phase.runtime().unwrap().given, Some(given));
     }
 }

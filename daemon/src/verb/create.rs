@@ -51,6 +51,7 @@ pub async fn create_vm(
         disk: new.disk.unwrap_or_else(|| settings.disk()),
         created_at: now(),
         ephemeral: new.ephemeral,
+        expires_at: new.lifetime.and_then(|lifetime| lifetime.end(now())),
         holder: holder.filter(|_| new.ephemeral),
         booted: false,
         phase: Phase::Created {},

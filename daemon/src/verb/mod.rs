@@ -9,10 +9,12 @@ mod images;
 mod logs;
 mod names;
 mod remove;
+mod set;
 mod show_config;
 mod ssh_target;
 mod start;
 mod stop;
+mod wait;
 
 pub use console::attach_console;
 pub use create::create_vm;
@@ -20,10 +22,12 @@ pub(crate) use images::image_view;
 pub use images::{get_image, list_images, remove_image};
 pub use logs::{Piece, read_logs};
 pub(crate) use remove::remove_vm;
+pub(crate) use set::changed;
 pub use show_config::show_config;
 pub use ssh_target::ssh_target;
 pub(crate) use start::start_vm;
 pub(crate) use stop::stop_vm;
+pub use wait::wait_vm;
 
 use banger_proto::{Code, Refusal};
 

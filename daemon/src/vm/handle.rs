@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use banger_proto::{Code, Refusal, StartOptions, Vm, VmId, VmName};
-use tokio::sync::{mpsc, watch};
+use banger_proto::{Code, Refusal, StartOptions, Vm, VmChange, VmId, VmName};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::view::view;
 use crate::progress::Teller;
@@ -17,6 +17,10 @@ pub(super) enum Command {
     Start(StartOptions, Teller<Vm>),
     /// To stop it, and to kill it after so long; `None` is the usual deadline.
     Stop(Option<Duration>, Teller<Vm>),
+    /// To stop it as `Stop` does and to start it.
+    Restart(Option<Duration>, StartOptions, Teller<Vm>),
+    /// To change what it has from its next start on.
+    Set(VmChange, oneshot::Sender<Result<Vm, Refusal>>),
     /// To remove it with its disks, and to kill it first when asked to.
     Remove { force: bool, teller: Teller<Vm> },
     /// To keep it as long as the process lives and the hold is not released.
@@ -25,6 +29,26 @@ pub(super) enum Command {
     Release,
     /// To leave everything as it is, since the daemon ends.
     Leave,
+}
+
+impl Command {
+    /// Answers it with a refusal, where somebody waits for an answer.
+    pub(super) fn refuse(self, refusal: Refusal) {
+        match self {
+            Self::Start(_, teller)
+            | Self::Stop(_, teller)
+            | Self::Restart(_, _, teller)
+            | Self::Remove { teller, .. } => teller.end(Err(refusal)),
+            // Whoever asked may have gone away.
+            Self::Set(_, answer) => drop(answer.send(Err(refusal))),
+            Self::Hold(_) | Self::Release | Self::Leave => {}
+        }
+    }
+}
+
+/// The answer of a VM that is no more.
+pub(super) fn removed(name: &VmName) -> Refusal {
+    Refusal::new(Code::NotFound, format!("{name} has just been removed"))
 }
 
 /// A VM as the rest of the daemon has it.
@@ -86,12 +110,8 @@ impl Handle {
     }
 
     fn ask(&self, command: Command) {
-        if let Err(mpsc::error::SendError(
-            Command::Start(_, teller) | Command::Stop(_, teller) | Command::Remove { teller, .. },
-        )) = self.commands.send(command)
-        {
-            let name = self.name();
-            teller.end(Err(Refusal::new(Code::NotFound, format!("{name} has just been removed"))));
+        if let Err(mpsc::error::SendError(command)) = self.commands.send(command) {
+            command.refuse(removed(&self.name()));
         }
     }
 
@@ -103,6 +123,21 @@ impl Handle {
     /// Stops it; `teller` tells how that goes.
     pub fn stop(&self, deadline: Option<Duration>, teller: Teller<Vm>) {
         self.ask(Command::Stop(deadline, teller));
+    }
+
+    /// Stops and starts it; `teller` tells how that goes.
+    pub fn restart(&self, deadline: Option<Duration>, options: StartOptions, teller: Teller<Vm>) {
+        self.ask(Command::Restart(deadline, options, teller));
+    }
+
+    /// Changes what it has from its next start on.
+    ///
+    /// # Errors
+    /// When that cannot be.
+    pub async fn set(&self, change: VmChange) -> Result<Vm, Refusal> {
+        let (answer, answered) = oneshot::channel();
+        self.ask(Command::Set(change, answer));
+        answered.await.unwrap_or_else(|_| Err(removed(&self.name())))
     }
 
     /// Removes it; `teller` tells how that goes.

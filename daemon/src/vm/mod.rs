@@ -29,13 +29,18 @@
 //! A daemon that finds `starting` undoes the start and makes it `failed`; one that finds
 //! `stopping` and a VMM that lives makes it `running`: the guest ends when it ends.
 //!
+//! `restart` is `stop` and `start` with nothing between. A VM whose time is over
+//! (`--ttl`) is removed from wherever it is.
+//!
 //! `rm` leads out of every state but `starting`, `running` and `stopping`; with force
 //! out of these too, by cancelling or killing first. A command that comes while an
 //! operation is under way is answered at once where it contradicts, and waits where it
 //! does not.
 
 mod abandoned;
+mod change;
 mod ending;
+mod expiry;
 mod handle;
 mod operations;
 mod registry;

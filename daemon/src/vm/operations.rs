@@ -75,6 +75,16 @@ impl Task {
         deadline: Option<Duration>,
         teller: &Teller<Vm>,
     ) -> Result<Vm, Refusal> {
+        self.stop_for(Operation::Stop, deadline, teller).await
+    }
+
+    /// Stops it as a part of `operation`.
+    pub(super) async fn stop_for(
+        &mut self,
+        operation: Operation,
+        deadline: Option<Duration>,
+        teller: &Teller<Vm>,
+    ) -> Result<Vm, Refusal> {
         let record = self.record();
         let Some(runtime) = record.phase.runtime().cloned() else {
             if record.phase.state() != VmState::Stopped {
@@ -88,7 +98,7 @@ impl Task {
         let (interrupt, interrupted) = watch::channel(false);
         let (context, files) = (self.context.clone(), self.files.clone());
         let work = verb::stop_vm(&context, &runtime, &files, deadline, teller, interrupted);
-        let stopped = match self.attend(Operation::Stop, &interrupt, work).await {
+        let stopped = match self.attend(operation, &interrupt, work).await {
             Some(Ok(stopped)) => stopped,
             None => return Err(ends()),
             Some(Err(refusal)) => {

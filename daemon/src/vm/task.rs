@@ -8,13 +8,14 @@ use std::time::Duration;
 use banger_proto::{Code, Refusal, Vm};
 use tokio::sync::{mpsc, watch};
 
-use super::abandoned;
-use super::handle::Command;
+use super::handle::{Command, removed};
 use super::view::view;
+use super::{abandoned, expiry};
 use crate::context::Context;
 use crate::progress::Teller;
 use crate::spawn::Process;
 use crate::store::{VmFiles, VmRecord};
+use crate::verb::{blocking, store_refusal};
 use crate::vmm::console;
 
 /// How often the console's log is cut to its size.
@@ -58,6 +59,7 @@ enum Next {
     VmmEnded,
     Trim,
     Abandoned,
+    Expired,
 }
 
 /// An operation that takes long, for commands that come meanwhile.
@@ -65,6 +67,8 @@ enum Next {
 pub(super) enum Operation {
     Start,
     Stop,
+    /// The first half of a restart; its second is a start.
+    Restart,
 }
 
 /// The answer to whoever waits for an operation while the daemon ends.
@@ -102,6 +106,18 @@ impl Task {
     /// Lives until the VM is removed, or (`None`) until the daemon ends.
     pub(super) async fn run(mut self) -> Option<Farewell> {
         self.hold_vmm();
+        let farewell = self.live().await?;
+        // What was asked for while it was being removed.
+        while let Ok(command) = self.asked.try_recv() {
+            self.waiting.push_back(command);
+        }
+        for command in std::mem::take(&mut self.waiting) {
+            command.refuse(removed(&farewell.vm.name));
+        }
+        Some(farewell)
+    }
+
+    async fn live(&mut self) -> Option<Farewell> {
         loop {
             match self.next().await {
                 Next::Asked(Command::Leave) => return None,
@@ -112,6 +128,15 @@ impl Task {
                 Next::Asked(Command::Stop(deadline, teller)) => {
                     let outcome = self.stop(deadline, &teller).await;
                     teller.end(outcome);
+                }
+                Next::Asked(Command::Restart(deadline, options, teller)) => {
+                    let outcome = self.restart(deadline, options, &teller).await;
+                    teller.end(outcome);
+                }
+                Next::Asked(Command::Set(change, answer)) => {
+                    let outcome = self.set(change).await;
+                    // Whoever asked may have gone away.
+                    drop(answer.send(outcome));
                 }
                 Next::Asked(Command::Remove { force, teller }) => {
                     match self.remove(force, &teller).await {
@@ -126,14 +151,17 @@ impl Task {
                 Next::Trim => self.trim().await,
                 Next::Abandoned => {
                     tracing::info!(vm = %self.record().name, "nobody holds it any more");
-                    let (nobody, _) = Teller::channel();
-                    match self.remove(true, &nobody).await {
-                        Ok(vm) => return Some(Farewell { vm, teller: None }),
-                        Err(error) => {
-                            tracing::error!(%error, "cannot remove an ephemeral VM");
-                            // Tried again by the next daemon, and by whoever asks.
-                            self.change(|record| record.ephemeral = false).await;
-                        }
+                    match self.remove_unasked().await {
+                        Some(farewell) => return Some(farewell),
+                        // Tried again by the next daemon, and by whoever asks.
+                        None => self.change(|record| record.ephemeral = false).await,
+                    }
+                }
+                Next::Expired => {
+                    tracing::info!(vm = %self.record().name, "its time is over");
+                    match self.remove_unasked().await {
+                        Some(farewell) => return Some(farewell),
+                        None => self.change(expiry::postpone).await,
                     }
                 }
             }
@@ -168,11 +196,13 @@ impl Task {
             }
         };
         let abandoned = abandoned::wait(&self.published.borrow(), self.holds, self.released);
+        let expired = expiry::wait(self.published.borrow().expires_at);
         tokio::select! {
             asked = self.asked.recv() => Next::Asked(asked.unwrap_or(Command::Leave)),
             () = ended => Next::VmmEnded,
             () = tokio::time::sleep(TRIM_EVERY), if runs => Next::Trim,
             () = abandoned => Next::Abandoned,
+            () = expired => Next::Expired,
         }
     }
 
@@ -188,18 +218,34 @@ impl Task {
     ) -> Option<R> {
         let mut work = pin!(work);
         let mut open = true;
+        let mut expired = pin!(expiry::wait(self.published.borrow().expires_at));
+        let mut lives = true;
         loop {
             let command = tokio::select! {
                 outcome = &mut work => return Some(outcome),
                 asked = self.asked.recv(), if open => asked,
+                () = &mut expired, if lives => {
+                    lives = false;
+                    interrupt.send_replace(true);
+                    continue;
+                }
             };
             open = command.is_some();
             match command.unwrap_or(Command::Leave) {
                 Command::Start(_, teller) if operation == Operation::Start => {
                     teller.end(Err(self.busy("is being started already")));
                 }
-                Command::Remove { force: false, teller } if operation == Operation::Start => {
+                Command::Restart(_, _, teller) | Command::Remove { force: false, teller }
+                    if operation == Operation::Start =>
+                {
                     teller.end(Err(self.busy("is being started")));
+                }
+                Command::Start(_, teller)
+                | Command::Restart(_, _, teller)
+                | Command::Remove { force: false, teller }
+                    if operation == Operation::Restart =>
+                {
+                    teller.end(Err(self.busy("is being restarted")));
                 }
                 command @ (Command::Hold(_) | Command::Release) => {
                     self.hold(command).await;
@@ -221,7 +267,7 @@ impl Task {
                     }
                     let leave = matches!(command, Command::Leave);
                     self.waiting.push_back(command);
-                    if leave && operation == Operation::Stop {
+                    if leave && operation != Operation::Start {
                         return None;
                     }
                 }
@@ -233,6 +279,30 @@ impl Task {
         let name = &self.published.borrow().name;
         Refusal::new(Code::Aborted, format!("{name} {what}"))
             .hint(format!("wait for it, or break it off: banger vm stop {name}"))
+    }
+
+    /// Whether something came, or happened, that breaks off what is under way.
+    pub(super) fn overruled(&self) -> bool {
+        let record = self.published.borrow();
+        self.released && record.ephemeral
+            || expiry::is_over(record.expires_at)
+            || self.waiting.iter().any(|command| {
+                matches!(
+                    command,
+                    Command::Stop(..) | Command::Remove { force: true, .. } | Command::Leave
+                )
+            })
+    }
+
+    async fn remove_unasked(&mut self) -> Option<Farewell> {
+        let (nobody, _) = Teller::channel();
+        match self.remove(true, &nobody).await {
+            Ok(vm) => Some(Farewell { vm, teller: None }),
+            Err(error) => {
+                tracing::error!(vm = %self.record().name, %error, "cannot remove a VM");
+                None
+            }
+        }
     }
 
     async fn trim(&self) {
@@ -272,13 +342,18 @@ impl Task {
             tracing::error!(vm = %record.name, %from, %to, "an impossible transition");
             record.phase = before;
         }
-        let context = self.context.clone();
-        let saved = record.clone();
-        match tokio::task::spawn_blocking(move || context.vms.save(&saved)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(vm = %record.name, %error, "cannot save a record"),
-            Err(error) => tracing::error!(vm = %record.name, %error, "saving a record failed"),
+        if let Err(error) = self.save(record.clone()).await {
+            tracing::error!(vm = %record.name, %error, "cannot save a record");
         }
         self.published.send_replace(record);
+    }
+
+    /// Writes a record to the disk.
+    pub(super) fn save(
+        &self,
+        record: VmRecord,
+    ) -> impl Future<Output = Result<(), Refusal>> + use<> {
+        let context = self.context.clone();
+        blocking(move || context.vms.save(&record).map_err(|error| store_refusal(&error)))
     }
 }

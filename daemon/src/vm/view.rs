@@ -18,8 +18,11 @@ pub(super) fn view(record: &VmRecord, files: &VmFiles) -> Vm {
         disk: record.disk,
         created_at: record.created_at,
         ephemeral: record.ephemeral,
-        running: record.phase.runtime().map(|Runtime { started_at, machine }| Running {
+        expires_at: record.expires_at,
+        running: record.phase.runtime().map(|Runtime { started_at, given, machine }| Running {
             started_at: *started_at,
+            cpus: given.map_or(record.cpus, |given| given.cpus),
+            memory: given.map_or(record.memory, |given| given.memory),
             vmm_pid: machine.vmm.pid,
             ssh_port: machine.ssh_port.unwrap_or(0),
             accelerator: machine.accelerator.name().to_owned(),

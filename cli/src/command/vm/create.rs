@@ -1,6 +1,6 @@
 //! `banger vm create`.
 
-use banger_proto::{Cpus, ImageName, Mib, NewVm, VmName};
+use banger_proto::{Cpus, ImageName, Lifetime, Mib, NewVm, VmName};
 
 use crate::bangerd;
 use crate::failure::Outcome;
@@ -27,13 +27,16 @@ pub(super) struct Shape {
     /// Even with more memory than this computer has
     #[arg(long)]
     pub(super) force: bool,
+    /// Remove it after this time, whatever it does then, as in 30m or 2h [default: never]
+    #[arg(long, value_name = "TIME")]
+    ttl: Option<Lifetime>,
 }
 
 impl Shape {
     /// The VM to ask for.
     pub(super) fn new_vm(self, ephemeral: bool) -> NewVm {
-        let Self { name, image, cpus, memory, disk, force } = self;
-        NewVm { name, image, cpus, memory, disk, ephemeral, force }
+        let Self { name, image, cpus, memory, disk, force, ttl: lifetime } = self;
+        NewVm { name, image, cpus, memory, disk, ephemeral, force, lifetime }
     }
 }
 

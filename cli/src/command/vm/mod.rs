@@ -7,12 +7,15 @@ mod in_guest;
 mod inspect;
 mod logs;
 mod ls;
+mod restart;
 mod rm;
 mod run;
+mod set;
 mod ssh;
 mod start;
 mod stop;
 mod view;
+mod wait;
 
 use clap::Subcommand;
 
@@ -33,6 +36,12 @@ pub(crate) enum VmCommand {
     Start(start::Arguments),
     /// Stop VMs; their disks are kept
     Stop(stop::Arguments),
+    /// Stop and start VMs
+    Restart(restart::Arguments),
+    /// Change what a VM has from its next start on
+    Set(set::Arguments),
+    /// Wait until a VM has stopped, runs, or answers
+    Wait(wait::Arguments),
     /// List VMs
     #[command(visible_alias = "list")]
     Ls(ls::Arguments),
@@ -75,6 +84,9 @@ impl VmCommand {
             Self::Create(create) => create.run(terminal).await,
             Self::Start(start) => start.run(terminal).await,
             Self::Stop(stop) => stop.run(terminal).await,
+            Self::Restart(restart) => restart.run(terminal).await,
+            Self::Set(set) => set.run(terminal).await,
+            Self::Wait(wait) => wait.run(terminal).await,
             Self::Ls(ls) => ls.run(terminal).await,
             Self::Inspect(inspect) => inspect.run(terminal).await,
             Self::Ssh(ssh) => ssh.run(terminal).await,

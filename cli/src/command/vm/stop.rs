@@ -1,11 +1,9 @@
 //! `banger vm stop`.
 
-use std::time::Duration;
-
-use banger_proto::VmRef;
+use banger_proto::{Seconds, VmRef};
 
 use crate::bangerd;
-use crate::command::{TimingsFlag, span};
+use crate::command::TimingsFlag;
 use crate::failure::Outcome;
 use crate::terminal::{Terminal, Timings, follow};
 
@@ -15,8 +13,8 @@ pub(crate) struct Arguments {
     #[arg(required = true, value_name = "VM")]
     vms: Vec<VmRef>,
     /// How long the guest has to shut down before it is killed, as in 30s; 0 kills it at once
-    #[arg(long, value_name = "TIME", value_parser = span::parse)]
-    timeout: Option<Duration>,
+    #[arg(long, value_name = "TIME")]
+    timeout: Option<Seconds>,
     #[command(flatten)]
     timings: TimingsFlag,
 }
@@ -26,7 +24,12 @@ impl Arguments {
         let mut timings = Timings::begin();
         let mut client = bangerd::connect(terminal).await?;
         for vm in &self.vms {
-            follow(terminal, &mut timings, client.stop_vm(vm, self.timeout).await?).await?;
+            follow(
+                terminal,
+                &mut timings,
+                client.stop_vm(vm, self.timeout.map(Seconds::duration)).await?,
+            )
+            .await?;
         }
         self.timings.show(terminal, &timings);
         Ok(0)

@@ -3,7 +3,7 @@
 use banger_proto::{Running, Vm, VmState};
 use serde::Serialize;
 
-use crate::terminal::{age, bytes, fields, moment, table};
+use crate::terminal::{age, bytes, fields, left, moment, table};
 
 /// A VM as JSON. Names and units are a promise to scripts.
 #[derive(Debug, Serialize)]
@@ -20,6 +20,8 @@ pub(super) struct Json<'a> {
     /// Seconds since the epoch.
     created_at: i64,
     ephemeral: bool,
+    /// Seconds since the epoch at which it is removed; `null`: never.
+    expires_at: Option<i64>,
     directory: String,
     allocated_bytes: u64,
     /// `null` while it does not run.
@@ -30,6 +32,9 @@ pub(super) struct Json<'a> {
 struct JsonRunning<'a> {
     /// Seconds since the epoch.
     started_at: i64,
+    /// What it runs with; the VM's own are from the next start on.
+    cpus: u8,
+    memory_mib: u64,
     vmm_pid: u32,
     ssh_port: u16,
     accelerator: &'a str,
@@ -51,6 +56,7 @@ impl<'a> From<&'a Vm> for Json<'a> {
             disk_mib: vm.disk.get(),
             created_at: vm.created_at,
             ephemeral: vm.ephemeral,
+            expires_at: vm.expires_at,
             directory: vm.directory.to_string_lossy().into_owned(),
             allocated_bytes: vm.allocated_bytes,
             running: vm.running.as_ref().map(JsonRunning::from),
@@ -62,6 +68,8 @@ impl<'a> From<&'a Running> for JsonRunning<'a> {
     fn from(running: &'a Running) -> Self {
         Self {
             started_at: running.started_at,
+            cpus: running.cpus.get(),
+            memory_mib: running.memory.get(),
             vmm_pid: running.vmm_pid,
             ssh_port: running.ssh_port,
             accelerator: &running.accelerator,
@@ -105,8 +113,8 @@ pub(super) fn details(vm: &Vm) -> String {
         ("reason", vm.state_reason.clone()),
         ("image", vm.image.to_string()),
         ("isolation", vm.isolation.to_string()),
-        ("cpus", vm.cpus.to_string()),
-        ("memory", vm.memory.to_string()),
+        ("cpus", now_and_next(running.map(|r| &r.cpus), &vm.cpus)),
+        ("memory", now_and_next(running.map(|r| &r.memory), &vm.memory)),
         ("disk", vm.disk.to_string()),
         ("created", moment(vm.created_at)),
         ("started", text(|r| moment(r.started_at))),
@@ -116,12 +124,28 @@ pub(super) fn details(vm: &Vm) -> String {
         ("vmm", text(|r| format!("process {}", r.vmm_pid))),
         ("files", vm.directory.display().to_string()),
         ("on host", bytes(vm.allocated_bytes)),
-        ("kept", if vm.ephemeral { "no: it goes with its command".into() } else { "yes".into() }),
+        ("kept", kept(vm)),
     ];
     if let Some(running) = running {
         rows.extend(running.confinement.iter().map(|wall| ("confined", wall.clone())));
     }
     fields(&rows)
+}
+
+/// What it has, and what it has from its next start on where that is something else.
+fn now_and_next<T: PartialEq + std::fmt::Display>(now: Option<&T>, next: &T) -> String {
+    match now {
+        Some(now) if now != next => format!("{now}, and {next} from the next start on"),
+        _ => next.to_string(),
+    }
+}
+
+fn kept(vm: &Vm) -> String {
+    match (vm.ephemeral, vm.expires_at) {
+        (true, _) => "no: it goes with its command".into(),
+        (false, None) => "yes".into(),
+        (false, Some(moment)) => format!("for {} more", left(moment)),
+    }
 }
 
 #[cfg(test)]
@@ -143,8 +167,11 @@ pub(super) mod tests {
             disk: Mib::new(8192).unwrap(),
             created_at: 1_795_219_512,
             ephemeral: false,
+            expires_at: None,
             running: Some(Running {
                 started_at: 1_795_219_520,
+                cpus: Cpus::new(2).unwrap(),
+                memory: Mib::new(512).unwrap(),
                 vmm_pid: 4711,
                 ssh_port: 40_022,
                 accelerator: "tcg".into(),

@@ -16,7 +16,7 @@ use crate::disk::{self, Copied};
 use crate::guest::{self, GuestSpec, Root, wait::WaitError};
 use crate::net::{AddressPlan, Choice, MacAddress};
 use crate::progress::{Sparingly, Teller};
-use crate::store::{Runtime, VmFiles, VmRecord};
+use crate::store::{Given, Runtime, VmFiles, VmRecord};
 use crate::verb::admission::{self, Growth};
 use crate::verb::{OnHost, blocking, disk_refusal, host_memory, store_refusal};
 use crate::vmm::{self, Host, Running, StartError, VmmSpec};
@@ -65,7 +65,10 @@ pub(crate) async fn start_vm(
         fresh: Vec::new(),
     };
     match start.run().await {
-        Ok(running) => Ok(Runtime { started_at: now(), machine: running }),
+        Ok(machine) => {
+            let given = Given { cpus: start.record.cpus, memory: start.record.memory };
+            Ok(Runtime { started_at: now(), given: Some(given), machine })
+        }
         Err(mut refusal) => {
             std::mem::take(&mut start.undo).roll_back(&mut refusal).await;
             start.discard_fresh().await;

@@ -108,6 +108,7 @@ mod tests {
             disk: Mib::new(8192).unwrap(),
             created_at: 0,
             ephemeral: false,
+            expires_at: None,
             holder: None,
             booted: false,
             phase: Phase::Created {},

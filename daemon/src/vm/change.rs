@@ -1,0 +1,42 @@
+//! `restart` and `set`, as far as the VM's task does them.
+
+use std::time::Duration;
+
+use banger_proto::{Code, Refusal, StartOptions, Vm, VmChange};
+
+use super::task::{Operation, Task};
+use crate::context::now;
+use crate::progress::Teller;
+use crate::verb;
+
+impl Task {
+    /// Stops and starts with nothing between; what overrules a stop breaks it off there.
+    pub(super) async fn restart(
+        &mut self,
+        deadline: Option<Duration>,
+        options: StartOptions,
+        teller: &Teller<Vm>,
+    ) -> Result<Vm, Refusal> {
+        if self.record().phase.runtime().is_some() {
+            self.stop_for(Operation::Restart, deadline, teller).await?;
+            if self.overruled() {
+                let name = self.record().name;
+                return Err(Refusal::new(
+                    Code::Aborted,
+                    format!("the restart of {name} was broken off: it is stopped"),
+                ));
+            }
+        }
+        self.start(options, teller).await
+    }
+
+    /// Changes the record. What runs goes on with what it has.
+    pub(super) async fn set(&mut self, change: VmChange) -> Result<Vm, Refusal> {
+        let changed =
+            verb::changed(&self.record(), change, self.files.work_disk().exists(), now())?;
+        self.save(changed.clone()).await?;
+        tracing::info!(vm = %changed.name, ?change, "changed");
+        self.published.send_replace(changed);
+        Ok(self.view())
+    }
+}
