@@ -228,6 +228,20 @@ impl Daemon for Fake {
         Err(Status::unimplemented("not in the fake"))
     }
 
+    async fn remove_broken_vm(
+        &self,
+        _: Request<wire::RemoveBrokenVmRequest>,
+    ) -> Answer<wire::BrokenVm> {
+        Err(Status::unimplemented("not in the fake"))
+    }
+
+    async fn collect_garbage(
+        &self,
+        _: Request<wire::CollectGarbageRequest>,
+    ) -> Answer<wire::CollectGarbageResponse> {
+        Ok(Response::new(wire::CollectGarbageResponse::default()))
+    }
+
     async fn list_images(
         &self,
         _: Request<wire::ListImagesRequest>,
@@ -341,7 +355,7 @@ impl Daemon for Fake {
 
     async fn list_vms(&self, _: Request<wire::ListVmsRequest>) -> Answer<wire::ListVmsResponse> {
         let vms = if told("no VMs") { Vec::new() } else { vec![vm("web").into(), vm("db").into()] };
-        Ok(Response::new(wire::ListVmsResponse { vms }))
+        Ok(Response::new(wire::ListVmsResponse { broken: Vec::new(), vms }))
     }
 
     async fn get_vm(&self, request: Request<wire::GetVmRequest>) -> Answer<wire::Vm> {

@@ -1,5 +1,7 @@
 //! What every verb has at hand: where things are, and what the host can do.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -9,7 +11,7 @@ use tokio::sync::Mutex;
 
 use crate::config::{self, Settings};
 use crate::spawn::Finder;
-use crate::store::{Images, Vms};
+use crate::store::{Claims, Images, Vms};
 use crate::verb::blocking;
 use crate::vmm::Host;
 
@@ -22,6 +24,8 @@ pub struct Context {
     pub vms: Vms,
     /// The folders of images.
     pub images: Images,
+    /// What builds are using outside these folders.
+    pub builds: Claims,
     host: Mutex<Option<Arc<Host>>>,
 }
 
@@ -32,9 +36,22 @@ impl Context {
         Self {
             vms: Vms::in_state(&paths.state),
             images: Images::in_data(&paths.data),
+            builds: Claims::default(),
             paths,
             host: Mutex::default(),
         }
+    }
+
+    /// Where programs are found, by the configuration if it can be used.
+    pub async fn programs(&self) -> Finder {
+        self.settings().await.map_or_else(|_| Finder::default(), |set| Self::finder(&set))
+    }
+
+    /// Everything that this daemon is making or removing now.
+    #[must_use]
+    pub fn claimed(&self) -> BTreeSet<PathBuf> {
+        let claims = [self.vms.claims(), self.images.claims(), &self.builds];
+        claims.into_iter().flat_map(Claims::all).collect()
     }
 
     /// What is configured, read anew.

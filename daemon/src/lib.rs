@@ -7,6 +7,7 @@ pub mod config;
 pub mod context;
 pub mod daemon;
 pub mod disk;
+pub mod garbage;
 pub mod guest;
 pub mod image;
 pub mod keys;

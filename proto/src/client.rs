@@ -11,8 +11,8 @@ use tonic::transport::{Channel, Endpoint, Uri};
 use crate::paths::SocketAddress;
 use crate::wire::daemon::{self as wire, daemon_client::DaemonClient};
 use crate::{
-    Code, Event, Image, ImageName, ImageSource, Mib, NewVm, Refusal, Seconds, Setting, SshTarget,
-    StartOptions, Vm, VmChange, VmCondition, VmRef,
+    BrokenVm, Code, Event, Garbage, Image, ImageName, ImageSource, Mib, NewVm, Refusal, Seconds,
+    Setting, SshTarget, StartOptions, Vm, VmChange, VmCondition, VmRef,
 };
 
 /// What bangerd says of itself.
@@ -333,13 +333,42 @@ impl Client {
         Ok(events(self.inner.remove_vm(request).await?.into_inner()))
     }
 
+    /// Removes a VM whose record cannot be read, with all its files.
+    ///
+    /// # Errors
+    /// The daemon's refusal; [`Code::NotFound`] also for a VM in good order.
+    pub async fn remove_broken_vm(&mut self, vm: &VmRef) -> Result<BrokenVm> {
+        let request = wire::RemoveBrokenVmRequest { vm: reference(vm) };
+        Ok(self.inner.remove_broken_vm(request).await?.into_inner().try_into()?)
+    }
+
     /// All VMs.
     ///
     /// # Errors
     /// The daemon's refusal.
     pub async fn list_vms(&mut self) -> Result<Vec<Vm>> {
+        Ok(self.list_vms_and_broken().await?.0)
+    }
+
+    /// All VMs, and those whose records cannot be read.
+    ///
+    /// # Errors
+    /// The daemon's refusal.
+    pub async fn list_vms_and_broken(&mut self) -> Result<(Vec<Vm>, Vec<BrokenVm>)> {
         let answer = self.inner.list_vms(wire::ListVmsRequest {}).await?.into_inner();
-        Ok(answer.vms.into_iter().map(Vm::try_from).collect::<Result<_, _>>()?)
+        let vms = answer.vms.into_iter().map(Vm::try_from).collect::<Result<_, _>>()?;
+        let broken = answer.broken.into_iter().map(BrokenVm::try_from).collect::<Result<_, _>>()?;
+        Ok((vms, broken))
+    }
+
+    /// What has no owner any more, and what became of it: nothing when it is a `dry_run`.
+    ///
+    /// # Errors
+    /// The daemon's refusal.
+    pub async fn collect_garbage(&mut self, dry_run: bool) -> Result<Vec<Garbage>> {
+        let request = wire::CollectGarbageRequest { dry_run };
+        let answer = self.inner.collect_garbage(request).await?.into_inner();
+        Ok(answer.garbage.into_iter().map(Garbage::try_from).collect::<Result<_, _>>()?)
     }
 
     /// One VM.

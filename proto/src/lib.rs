@@ -5,6 +5,7 @@
 
 mod cpus;
 mod file_mode;
+mod garbage;
 mod guest_path;
 mod image;
 mod image_name;
@@ -31,6 +32,7 @@ pub mod client;
 
 pub use cpus::Cpus;
 pub use file_mode::FileMode;
+pub use garbage::{BrokenVm, Garbage, GarbageFate, GarbagePlace};
 pub use guest_path::GuestPath;
 pub use image::{Image, ImageSource};
 pub use image_name::ImageName;

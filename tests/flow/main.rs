@@ -9,6 +9,7 @@ mod config;
 mod console;
 mod crash;
 mod full_disk;
+mod garbage;
 mod images;
 mod instance;
 mod life;

@@ -2,6 +2,7 @@
 
 mod config;
 mod daemon;
+mod gc;
 mod image;
 mod version;
 mod vm;
@@ -35,6 +36,8 @@ pub(crate) enum Command {
     /// What is configured
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Remove what has no owner any more
+    Gc(gc::Arguments),
     /// The daemon behind this command
     #[command(subcommand)]
     Daemon(DaemonCommand),
@@ -66,6 +69,7 @@ impl Command {
             Self::Short(vm) | Self::Vm(vm) => vm.run(terminal).await,
             Self::Image(image) => image.run(terminal).await,
             Self::Config(config) => config.run(terminal).await,
+            Self::Gc(gc) => gc.run(terminal).await,
             Self::Daemon(daemon) => daemon.run(terminal).await,
             Self::Version(version) => version.run(terminal).await,
         }

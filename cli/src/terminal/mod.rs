@@ -12,7 +12,7 @@ mod units;
 
 use std::io::{self, IsTerminal, Write};
 
-pub(crate) use plain::Plain;
+pub(crate) use plain::{Plain, line as plain_line};
 pub(crate) use raw_mode::RawMode;
 pub(crate) use stages::{during, follow};
 pub(crate) use table::{fields, table};

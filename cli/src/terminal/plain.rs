@@ -95,7 +95,7 @@ pub(super) fn text(data: &str) -> String {
 }
 
 /// The harmless text of what should be one line.
-pub(super) fn line(data: &str) -> String {
+pub(crate) fn line(data: &str) -> String {
     text(data).replace('\n', " ")
 }
 

@@ -130,12 +130,12 @@ impl DebianImage {
 
     /// The program that makes it, ready to be started by the current user: its
     /// standard output is to be a pipe, and so is its standard error, on which it
-    /// says what it does. It is to be ended with
+    /// says what it does. It works in `folder`. It is to be ended with
     /// [`crate::spawn::Started::end_group`], which lets it clean up.
     ///
     /// # Errors
     /// [`BuildError`], which says what to install or to set up.
-    pub fn launch(&self, finder: &Finder) -> Result<Launch, BuildError> {
+    pub fn launch(&self, finder: &Finder, folder: &Path) -> Result<Launch, BuildError> {
         let launch = Launch::new(&MMDEBSTRAP, finder)?;
         let directories = std::env::split_paths(&finder.search_path()).collect::<Vec<_>>();
         if !directories.iter().any(|directory| directory.join("newuidmap").is_file()) {
@@ -150,12 +150,7 @@ impl DebianImage {
                 return Err(BuildError::NoSubordinates { file, user });
             }
         }
-        // Not in the owner's own directories: the users of the namespace must pass through.
-        let temporary = Path::new("/var/tmp");
-        Ok(launch
-            .arguments(self.arguments())
-            .directory(temporary)
-            .environment(vec![("TMPDIR", temporary.into())]))
+        Ok(launch.arguments(self.arguments()).environment(vec![("TMPDIR", folder.into())]))
     }
 }
 
@@ -227,7 +222,8 @@ mod tests {
     #[test]
     fn a_host_without_mmdebstrap_is_told_what_to_install() {
         let image = DebianImage::new("trixie", None).unwrap();
-        let error = image.launch(&Finder::only(vec!["/nonexistent".into()])).unwrap_err();
+        let error =
+            image.launch(&Finder::only(vec!["/nonexistent".into()]), Path::new("/")).unwrap_err();
         assert!(error.to_string().contains("sudo apt install mmdebstrap"), "{error}");
     }
 }

@@ -16,6 +16,7 @@ use super::finish::Overrides;
 use super::make::Making;
 use super::take_in::Worker;
 use crate::context::Context;
+use crate::garbage::{self, Action, BuildFolder};
 use crate::progress::Teller;
 use crate::spawn::Started;
 use crate::verb::OnHost;
@@ -44,11 +45,16 @@ pub async fn build_image(
 ) -> Result<Image, Refusal> {
     let ImageSource::Debian { suite, mirror } = source;
     let recipe = DebianImage::new(&suite, mirror.as_deref()).map_err(|error| refused(&error))?;
-    let settings = registry.context().settings().await?;
-    let launch = recipe.launch(&Context::finder(&settings)).map_err(|error| refused(&error))?;
+    let context = registry.context().clone();
+    let finder = Context::finder(&context.settings().await?);
+    let folder = BuildFolder::of(&context.paths.state).path();
+    let launch = recipe.launch(&finder, &folder).map_err(|error| refused(&error))?;
+    // Claimed before it is there to be seen.
+    let _claim = context.builds.claim(&folder);
     let label = format!("debian {suite}");
     let making = Making::begin(registry, teller.clone(), name, size, None, label).await?;
     let build = async {
+        BuildFolder::make(&folder).on_host("make a folder for the build")?;
         let (reader, writer) = std::io::pipe().on_host("make a pipe")?;
         let worker = making.worker(Stdio::from(reader))?;
         let started = launch
@@ -58,7 +64,13 @@ pub async fn build_image(
             .map_err(|error| Refusal::from_error(Code::Internal, &error))?;
         attend(started, worker, &teller).await
     };
-    teller.stage("build_rootfs", &format!("of Debian's packages for {suite}"), build).await?;
+    let detail = format!("of Debian's packages for {suite}");
+    let built = teller.stage("build_rootfs", &detail, build).await;
+    // Empty, unless the builder could not clean up.
+    if let Err(error) = garbage::remove(&Action::DeleteBuild(folder), &finder).await {
+        tracing::warn!(%error, "the folder of a build stays");
+    }
+    built?;
     making.finish(Overrides::default()).await
 }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::passt::{self, PasstError};
 use crate::spawn::{Finder, LaunchError, Process};
+use crate::store::with_causes;
 use crate::vmm::Files;
 
 /// Which network a VM is to get.
@@ -86,18 +87,6 @@ const SLIRP_REACHES: &str = "the guest can reach services on this host's loopbac
 /// A loopback port that nobody listens on now. Somebody may before it is used.
 fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
-}
-
-/// An error and what caused it, in one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 /// How often a port that was lost to somebody else is replaced by another.

@@ -1,15 +1,8 @@
 //! What follows from a record and the processes there are: pure.
 
+use crate::garbage::{FoundProcess, RunsFor};
 use crate::spawn::ProcessId;
 use crate::store::{Phase, VmRecord};
-
-/// A process that runs for a VM.
-#[derive(Debug, Clone)]
-pub(super) struct VmProcess {
-    pub(super) id: ProcessId,
-    /// Its command line, words separated by NUL.
-    pub(super) command_line: Vec<u8>,
-}
 
 /// The phase of a VM that cannot stay as the record has it.
 pub(super) fn phase(record: &VmRecord, alive: bool) -> Option<Phase> {
@@ -28,16 +21,14 @@ pub(super) fn phase(record: &VmRecord, alive: bool) -> Option<Phase> {
 /// killed before it could write them down.
 pub(super) fn strays<'a>(
     record: &VmRecord,
-    processes: &'a [VmProcess],
+    processes: &'a [FoundProcess],
 ) -> impl Iterator<Item = &'a ProcessId> {
-    let needle = record.id.to_string().into_bytes();
+    let ours = RunsFor::Vm(record.id);
     // A VM that runs has its processes: those that the record names, and their walls.
     let runs = record.phase.runtime().is_some();
     processes
         .iter()
-        .filter(move |process| {
-            !runs && process.command_line.windows(needle.len()).any(|part| part == needle)
-        })
+        .filter(move |process| !runs && process.runs_for == ours)
         .map(|process| &process.id)
 }
 
@@ -106,11 +97,14 @@ mod tests {
     #[test]
     fn a_stray_names_the_vm_and_is_in_no_record() {
         let starting = record(Phase::Starting {});
-        let with = |pid, text: String| VmProcess { id: process(pid), command_line: text.into() };
-        let processes = [
-            with(1, format!("qemu\0-drive\0file=/vms/{}/rootfs.ext4", starting.id)),
-            with(2, "qemu\0-drive\0file=/vms/other/rootfs.ext4".into()),
-        ];
+        let running_for = |pid, vm| FoundProcess {
+            id: process(pid),
+            program: "qemu".into(),
+            started_at: 0,
+            runs_for: RunsFor::Vm(vm),
+            has_daemon: false,
+        };
+        let processes = [running_for(1, starting.id), running_for(2, VmId::random())];
         let pids =
             |record: &VmRecord| strays(record, &processes).map(|id| id.pid).collect::<Vec<_>>();
         assert_eq!(pids(&starting), [1]);

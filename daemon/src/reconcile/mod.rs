@@ -1,11 +1,13 @@
 //! What a daemon does with what an earlier one left: records and processes -> actions.
 
 mod decide;
-mod processes;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::spawn::Process;
+use crate::context::Context;
+use crate::garbage::{self, Finding, Found};
+use crate::spawn::{Process, ProcessId};
 use crate::store::{VmRecord, sweep};
 use crate::vm::Registry;
 
@@ -13,10 +15,9 @@ use crate::vm::Registry;
 /// begins the task of every VM.
 pub async fn take_over(registry: &Arc<Registry>) {
     let context = registry.context();
-    // Found before anybody can begin something new; gigabytes may have to be given back.
-    let mut unfinished = context.vms.unfinished();
-    unfinished.extend(context.images.unfinished());
-    tokio::task::spawn_blocking(move || sweep(&unfinished));
+    // Found before anybody can begin something new.
+    let found = garbage::survey(&context.paths);
+    tidy(context.clone(), &found);
     let (records, broken) = match context.vms.load() {
         Ok(loaded) => loaded,
         Err(error) => {
@@ -24,12 +25,12 @@ pub async fn take_over(registry: &Arc<Registry>) {
             return;
         }
     };
-    for error in broken {
-        tracing::error!(error = &error as &dyn std::error::Error, "cannot read the record of a VM");
+    for vm in &broken {
+        tracing::error!(vm = vm.label(), reason = vm.reason, "cannot read the record of a VM");
     }
-    let processes = if records.is_empty() { Vec::new() } else { processes::ours() };
+    registry.keep_broken(broken);
     for mut record in records {
-        for stray in decide::strays(&record, &processes) {
+        for stray in decide::strays(&record, &found.processes) {
             tracing::warn!(vm = %record.name, pid = stray.pid, "ending a process nobody knows of");
             if let Ok(Some(process)) = Process::find(stray)
                 && let Err(error) = process.kill().await
@@ -37,7 +38,11 @@ pub async fn take_over(registry: &Arc<Registry>) {
                 tracing::error!(%error, "cannot end it");
             }
         }
-        if let Some(phase) = decide::phase(&record, is_alive(&record)) {
+        let alive = is_alive(&record);
+        if !alive {
+            context.vms.files(record.id).run().forget();
+        }
+        if let Some(phase) = decide::phase(&record, alive) {
             record.phase = phase;
             if let Err(error) = context.vms.save(&record) {
                 tracing::error!(vm = %record.name, %error, "cannot save a record");
@@ -47,9 +52,36 @@ pub async fn take_over(registry: &Arc<Registry>) {
     }
 }
 
+/// Removes what the daemon before was making or removing, beside everything else:
+/// gigabytes may have to be given back.
+fn tidy(context: Arc<Context>, found: &Found) {
+    let unfinished: Vec<Finding> = garbage::decide(found, &BTreeSet::new())
+        .into_iter()
+        .filter(Finding::is_unfinished_work)
+        .collect();
+    let parts = context.vms.unfinished_parts();
+    let claims: Vec<_> = unfinished
+        .iter()
+        .filter_map(|finding| finding.path())
+        .map(|path| context.builds.claim(path))
+        .collect();
+    tokio::spawn(async move {
+        let finder = context.programs().await;
+        for Finding { garbage, action } in unfinished {
+            match garbage::remove(&action, &finder).await {
+                Ok(()) => tracing::info!(place = ?garbage.place, "removed what was unfinished"),
+                Err(error) => {
+                    tracing::warn!(place = ?garbage.place, %error, "cannot remove what is unfinished");
+                }
+            }
+        }
+        drop(claims);
+    });
+    tokio::task::spawn_blocking(move || sweep(&parts));
+}
+
 fn is_alive(record: &VmRecord) -> bool {
-    record.phase.runtime().is_some_and(|runtime| {
-        // Where it cannot be told, the VM is left alone.
-        Process::find(&runtime.machine.vmm).map_or(true, |found| found.is_some())
-    })
+    // Where it cannot be told, the VM is left alone.
+    let runs = |id: &ProcessId| id.runs().unwrap_or(true);
+    record.phase.runtime().is_some_and(|runtime| runs(&runtime.machine.vmm))
 }

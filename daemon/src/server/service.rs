@@ -250,7 +250,26 @@ impl daemon_server::Daemon for Service {
 
     async fn list_vms(&self, _: Request<wire::ListVmsRequest>) -> Answer<wire::ListVmsResponse> {
         let vms = self.registry.all().iter().map(|vm| vm.view().into()).collect();
-        Ok(Response::new(wire::ListVmsResponse { vms }))
+        let broken = self.registry.broken().into_iter().map(Into::into).collect();
+        Ok(Response::new(wire::ListVmsResponse { vms, broken }))
+    }
+
+    async fn remove_broken_vm(
+        &self,
+        request: Request<wire::RemoveBrokenVmRequest>,
+    ) -> Answer<wire::BrokenVm> {
+        let vm = reference(request.into_inner().vm)?;
+        Ok(Response::new(verb::remove_broken_vm(&self.registry, &vm).await?.into()))
+    }
+
+    async fn collect_garbage(
+        &self,
+        request: Request<wire::CollectGarbageRequest>,
+    ) -> Answer<wire::CollectGarbageResponse> {
+        let garbage = verb::collect_garbage(&self.registry, request.into_inner().dry_run).await?;
+        Ok(Response::new(wire::CollectGarbageResponse {
+            garbage: garbage.into_iter().map(Into::into).collect(),
+        }))
     }
 
     async fn get_vm(&self, request: Request<wire::GetVmRequest>) -> Answer<wire::Vm> {

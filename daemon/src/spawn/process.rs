@@ -31,6 +31,31 @@ impl ProcessId {
     pub fn boot_id() -> io::Result<String> {
         Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
     }
+
+    /// The name of the process that has this number now; `None` when none runs.
+    ///
+    /// # Errors
+    /// When it cannot be told.
+    pub fn of(pid: u32) -> io::Result<Option<Self>> {
+        let stat = match Stat::read(pid) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) if error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => None,
+            stat => stat?,
+        };
+        let runs = stat.filter(|stat| !matches!(stat.state, 'Z' | 'X'));
+        runs.map(|Stat { start_ticks, .. }| {
+            Ok(Self { pid, start_ticks, boot_id: Self::boot_id()? })
+        })
+        .transpose()
+    }
+
+    /// Whether the process still runs.
+    ///
+    /// # Errors
+    /// When it cannot be told.
+    pub fn runs(&self) -> io::Result<bool> {
+        Ok(Self::of(self.pid)?.as_ref() == Some(self))
+    }
 }
 
 /// What the `stat` file of a process says.
@@ -197,6 +222,7 @@ mod tests {
         let held = Process::hold(child.id()).unwrap();
         let id = held.id().clone();
         assert!(Process::find(&id).unwrap().is_some());
+        assert!(id.runs().unwrap());
         let other = ProcessId { start_ticks: id.start_ticks + 1, ..id.clone() };
         assert!(Process::find(&other).unwrap().is_none());
         let other = ProcessId { boot_id: "another".into(), ..id.clone() };
@@ -210,7 +236,9 @@ mod tests {
         // Nobody has waited for it: it is a zombie, and that is an ended process.
         assert!(held.has_ended());
         assert!(Process::find(&id).unwrap().is_none());
+        assert!(!id.runs().unwrap());
         child.wait().unwrap();
+        assert_eq!(ProcessId::of(id.pid).unwrap(), None);
         assert!(Process::find(&id).unwrap().is_none());
         held.signal(Signal::KILL).unwrap();
         held.ended().await.unwrap();

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use banger_proto::ImageName;
 use banger_proto::paths::private_directory;
 
+use super::claims::Claims;
 use super::document::DocumentError;
 use super::staging::{self, Discarded, Staging, StoreError};
 use super::{ImageRecord, document};
@@ -63,13 +64,14 @@ impl ImageFiles {
 #[derive(Debug, Clone)]
 pub struct Images {
     parent: PathBuf,
+    claims: Claims,
 }
 
 impl Images {
     /// The images in the data folder.
     #[must_use]
     pub fn in_data(data: &Path) -> Self {
-        Self { parent: data.join("images") }
+        Self { parent: data.join("images"), claims: Claims::default() }
     }
 
     /// The files of an image.
@@ -78,13 +80,25 @@ impl Images {
         ImageFiles { directory: self.parent.join(name.as_str()) }
     }
 
+    /// What is being made or removed now.
+    #[must_use]
+    pub fn claims(&self) -> &Claims {
+        &self.claims
+    }
+
+    /// The folder that holds all of them.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.parent
+    }
+
     /// Begins the folder of a new image.
     ///
     /// # Errors
     /// When it cannot be made.
     pub fn begin(&self) -> Result<Staging, StoreError> {
         private_directory(&self.parent)?;
-        Staging::begin(&self.parent)
+        Staging::begin(&self.parent, &self.claims)
     }
 
     /// Writes the record into a begun folder and gives the folder its final name.
@@ -135,12 +149,6 @@ impl Images {
     /// # Errors
     /// When it stays.
     pub fn remove(&self, name: &ImageName) -> Result<Discarded, StoreError> {
-        staging::discard(self.files(name).directory())
-    }
-
-    /// What was left half made or half removed.
-    #[must_use]
-    pub fn unfinished(&self) -> Vec<PathBuf> {
-        staging::unfinished(&self.parent)
+        staging::discard(self.files(name).directory(), &self.claims)
     }
 }

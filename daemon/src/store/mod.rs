@@ -5,6 +5,7 @@
 //! under a temporary name is swept by the next one, which is the only one there is
 //! while it holds the [`Instance`] lock.
 
+mod claims;
 mod document;
 mod image_record;
 mod images;
@@ -15,10 +16,13 @@ mod vm_keys;
 mod vm_record;
 mod vms;
 
+pub use claims::{Claim, Claims};
+pub(crate) use document::with_causes;
 pub use document::{Document, DocumentError, Members, Migration, read, write};
 pub use image_record::ImageRecord;
 pub use images::{ImageFiles, Images};
 pub use instance::{Instance, InstanceError};
 pub use staging::{Discarded, Staging, StoreError, allocated_bytes, sweep};
+pub(crate) use staging::{GONE, NEW};
 pub use vm_record::{Given, ImageRef, Phase, Runtime, VmRecord};
 pub use vms::{VmFiles, Vms};

@@ -10,11 +10,12 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use uuid::Uuid;
 
 use super::DocumentError;
+use super::claims::{Claim, Claims};
 
-/// Beginning of the names of folders that are being made.
-const NEW: &str = ".new-";
+/// Beginning of the names of folders and files that are being made.
+pub(crate) const NEW: &str = ".new-";
 /// Name of the folder that holds what is being removed.
-const GONE: &str = "gone";
+pub(crate) const GONE: &str = "gone";
 
 /// A folder of the store that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +57,7 @@ impl StoreError {
 #[derive(Debug)]
 pub struct Staging {
     path: Option<PathBuf>,
+    _claim: Claim,
 }
 
 impl Staging {
@@ -63,10 +65,12 @@ impl Staging {
     ///
     /// # Errors
     /// When it cannot be made.
-    pub fn begin(parent: &Path) -> Result<Self, StoreError> {
+    pub fn begin(parent: &Path, claims: &Claims) -> Result<Self, StoreError> {
         let path = parent.join(format!("{NEW}{}", Uuid::new_v4()));
+        // Claimed before it is there to be seen.
+        let claim = claims.claim(&path);
         DirBuilder::new().mode(0o700).create(&path).map_err(StoreError::on("make", &path))?;
-        Ok(Self { path: Some(path) })
+        Ok(Self { path: Some(path), _claim: claim })
     }
 
     /// The folder under its temporary name.
@@ -133,6 +137,7 @@ fn sync_all(directory: &Path) -> Result<(), StoreError> {
 #[must_use]
 pub struct Discarded {
     path: PathBuf,
+    _claim: Claim,
 }
 
 impl Discarded {
@@ -154,25 +159,27 @@ fn gone(parent: &Path) -> PathBuf {
 }
 
 /// Takes a folder's name away, which removes it for everybody, for good.
-pub(super) fn discard(path: &Path) -> Result<Discarded, StoreError> {
+pub(super) fn discard(path: &Path, claims: &Claims) -> Result<Discarded, StoreError> {
     let parent = path.parent().unwrap_or_else(|| Path::new("/"));
-    let moved = match move_away(path, parent) {
+    let (moved, claim) = match move_away(path, parent, claims) {
         Ok(moved) => moved,
         // No room for another folder, or it would lie on another filesystem: a name that is
         // swept will do.
         Err(error) => {
             let moved = parent.join(format!("{NEW}{}", Uuid::new_v4()));
+            let claim = claims.claim(&moved);
             fs::rename(path, &moved).map_err(|_| error)?;
-            moved
+            (moved, claim)
         }
     };
     sync(parent)?;
-    Ok(Discarded { path: moved })
+    Ok(Discarded { path: moved, _claim: claim })
 }
 
-fn move_away(path: &Path, parent: &Path) -> Result<PathBuf, StoreError> {
+fn move_away(path: &Path, parent: &Path, claims: &Claims) -> Result<(PathBuf, Claim), StoreError> {
     let gone = gone(parent);
     let moved = gone.join(Uuid::new_v4().to_string());
+    let claim = claims.claim(&moved);
     loop {
         private_directory(&gone)?;
         match fs::rename(path, &moved) {
@@ -182,15 +189,7 @@ fn move_away(path: &Path, parent: &Path) -> Result<PathBuf, StoreError> {
             Err(error) => return Err(StoreError::on("remove", path)(error)),
         }
     }
-    Ok(moved)
-}
-
-/// The files and folders that a killed daemon left half made or half removed. A folder
-/// that does not exist holds nothing.
-pub(super) fn unfinished(parent: &Path) -> Vec<PathBuf> {
-    let mut found = unfinished_in(parent);
-    found.extend(entries(&gone(parent)));
-    found
+    Ok((moved, claim))
 }
 
 /// The files and folders that are half made in a folder.
@@ -261,13 +260,13 @@ mod tests {
     fn a_folder_appears_whole_or_not_at_all() {
         let parent = tempfile::tempdir().unwrap();
         let last = parent.path().join("last");
-        let staging = Staging::begin(parent.path()).unwrap();
+        let staging = Staging::begin(parent.path(), &Claims::default()).unwrap();
         fs::write(staging.path().join("file"), "content").unwrap();
         assert!(!last.exists());
         staging.finish(&last).unwrap();
         assert_eq!(fs::read_to_string(last.join("file")).unwrap(), "content");
 
-        let dropped = Staging::begin(parent.path()).unwrap();
+        let dropped = Staging::begin(parent.path(), &Claims::default()).unwrap();
         fs::write(dropped.path().join("file"), "content").unwrap();
         drop(dropped);
         assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 1);
@@ -279,7 +278,8 @@ mod tests {
         let last = parent.path().join("last");
         // A folder without content would be replaced by a plain rename.
         fs::create_dir(&last).unwrap();
-        let error = Staging::begin(parent.path()).unwrap().finish(&last).unwrap_err();
+        let error =
+            Staging::begin(parent.path(), &Claims::default()).unwrap().finish(&last).unwrap_err();
         assert!(matches!(error, StoreError::Exists { .. }), "{error}");
         assert_eq!(names(parent.path()).unwrap(), ["last"]);
         assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 1);
@@ -294,18 +294,20 @@ mod tests {
             fs::write(parent.join(name).join("file"), "").unwrap();
         }
         fs::write(parent.join(".new-2"), "").unwrap();
-        let discarded = discard(&parent.join("removed")).unwrap();
+        let claims = Claims::default();
+        let discarded = discard(&parent.join("removed"), &claims).unwrap();
+        assert_eq!(claims.all().len(), 1, "it is being freed");
         assert_eq!(fs::read_dir(&parent).unwrap().count(), 3);
-        drop(discarded);
-        let found = unfinished(&parent);
-        assert_eq!(found.len(), 3, "{found:?}");
+        let found = unfinished_in(&parent);
+        assert_eq!(found.len(), 2, "{found:?}");
         sweep(&found);
         assert_eq!(names(&parent).unwrap(), ["kept"]);
-        assert!(unfinished(&parent).is_empty());
-        discard(&parent.join("kept")).unwrap().free();
+        discarded.free();
+        assert!(claims.all().is_empty());
+        discard(&parent.join("kept"), &claims).unwrap().free();
         assert_eq!(fs::read_dir(&parent).unwrap().count(), 0);
         assert_eq!(fs::read_dir(top.path()).unwrap().count(), 1);
-        assert!(unfinished(&parent.join("missing")).is_empty());
+        assert!(unfinished_in(&parent.join("missing")).is_empty());
         assert!(names(&parent.join("missing")).unwrap().is_empty());
     }
 }

@@ -97,6 +97,12 @@ impl Phase {
         }
     }
 
+    /// Whether a start is under way.
+    #[must_use]
+    pub fn is_starting(&self) -> bool {
+        matches!(self, Self::Starting {})
+    }
+
     /// The VMM, while there is one.
     #[must_use]
     pub fn runtime(&self) -> Option<&Runtime> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use banger_proto::{Code, ImageName, Isolation, NewVm, Refusal, Vm, VmId, VmName, VmState};
+use banger_proto::{Code, ImageName, Isolation, NewVm, Refusal, Vm, VmId, VmName, VmRef, VmState};
 
 use super::{admission, blocking, host_memory, names::made_up, store_refusal};
 use crate::config::Set;
@@ -40,7 +40,10 @@ pub async fn create_vm(
         .await?
     };
     let id = VmId::random();
-    let name = choose_name(id, new.name, |name| registry.named(name).is_some())?;
+    let name = choose_name(id, new.name, |name| {
+        let reference = VmRef::Name(name.clone());
+        registry.named(name).is_some() || registry.find_broken(&reference).is_some()
+    })?;
     let record = VmRecord {
         id,
         name,

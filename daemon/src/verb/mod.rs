@@ -1,6 +1,7 @@
 //! What the daemon can be asked for: a verb a file.
 
 mod admission;
+mod collect_garbage;
 mod console;
 mod create;
 mod growth;
@@ -16,11 +17,13 @@ mod start;
 mod stop;
 mod wait;
 
+pub use collect_garbage::collect_garbage;
 pub use console::attach_console;
 pub use create::create_vm;
 pub(crate) use images::image_view;
 pub use images::{get_image, list_images, remove_image};
 pub use logs::{Piece, read_logs};
+pub use remove::remove_broken_vm;
 pub(crate) use remove::remove_vm;
 pub(crate) use set::changed;
 pub use show_config::show_config;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use banger_proto::{Code, ImageName, Refusal, VmId, VmName, VmRef};
+use banger_proto::{BrokenVm, Code, ImageName, Refusal, VmId, VmName, VmRef};
 use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncGuard, mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -17,6 +17,8 @@ use crate::store::VmRecord;
 pub struct Registry {
     context: Arc<Context>,
     entries: Mutex<BTreeMap<VmId, Entry>>,
+    /// VMs whose records cannot be read: nobody's task, but their names are taken.
+    broken: Mutex<BTreeMap<VmId, BrokenVm>>,
     /// Held while names are given and images are removed: what is free or unused when
     /// it is looked at stays so until it is taken.
     gate: AsyncMutex<()>,
@@ -32,7 +34,12 @@ impl Registry {
     /// No VM yet.
     #[must_use]
     pub fn new(context: Arc<Context>) -> Arc<Self> {
-        Arc::new(Self { context, entries: Mutex::default(), gate: AsyncMutex::default() })
+        Arc::new(Self {
+            context,
+            entries: Mutex::default(),
+            broken: Mutex::default(),
+            gate: AsyncMutex::default(),
+        })
     }
 
     /// The daemon's surroundings.
@@ -43,6 +50,33 @@ impl Registry {
 
     fn entries(&self) -> MutexGuard<'_, BTreeMap<VmId, Entry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers VMs whose records cannot be read.
+    pub fn keep_broken(&self, vms: Vec<BrokenVm>) {
+        let mut broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
+        broken.extend(vms.into_iter().map(|vm| (vm.id, vm)));
+    }
+
+    /// Forgets one that has been removed.
+    pub fn forget_broken(&self, id: VmId) {
+        self.broken.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
+
+    /// The VMs whose records cannot be read.
+    #[must_use]
+    pub fn broken(&self) -> Vec<BrokenVm> {
+        let broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
+        broken.values().cloned().collect()
+    }
+
+    /// The one of them that is meant, where no other VM is.
+    #[must_use]
+    pub fn find_broken(&self, vm: &VmRef) -> Option<BrokenVm> {
+        self.broken().into_iter().find(|broken| match vm {
+            VmRef::Id(id) => broken.id == *id,
+            VmRef::Name(name) => broken.name.as_ref() == Some(name),
+        })
     }
 
     /// Waits until nobody else gives names or removes images.
@@ -100,9 +134,14 @@ impl Registry {
             VmRef::Id(id) => self.entries().get(id).map(|entry| entry.handle.clone()),
             VmRef::Name(name) => self.named(name),
         };
-        found.ok_or_else(|| {
-            Refusal::new(Code::NotFound, format!("there is no VM {vm}"))
-                .hint("see which there are: banger vm ls")
+        found.ok_or_else(|| match self.find_broken(vm) {
+            Some(broken) => Refusal::new(
+                Code::DataLoss,
+                format!("the record of {vm} cannot be read: {}", broken.reason),
+            )
+            .hint(format!("remove it with all its files: banger vm rm --force {vm}")),
+            None => Refusal::new(Code::NotFound, format!("there is no VM {vm}"))
+                .hint("see which there are: banger vm ls"),
         })
     }
 

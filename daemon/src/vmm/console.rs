@@ -71,7 +71,7 @@ fn trim_one(path: &Path, keep: Option<&Path>, limit: u64) -> io::Result<()> {
     }
     if let Some(keep) = keep {
         let folder = keep.parent().unwrap_or(Path::new("."));
-        let mut kept = tempfile::NamedTempFile::new_in(folder)?;
+        let mut kept = tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?;
         log.seek(SeekFrom::Start(len.saturating_sub(limit)))?;
         io::copy(&mut (&mut log).take(limit), &mut kept)?;
         kept.flush()?;

@@ -93,7 +93,7 @@ pub async fn probe(finder: &Finder, state: &Path) -> Verdict {
     {
         return remembered.verdict;
     }
-    let outcome = run_guest(finder, Accelerator::Kvm).await;
+    let outcome = run_guest(finder, Accelerator::Kvm, state).await;
     let lasting = !matches!(outcome, Err(Failure::NoEnd | Failure::Probe(_)));
     let verdict = match outcome {
         Ok(()) => Verdict::Works,
@@ -109,7 +109,7 @@ pub async fn probe(finder: &Finder, state: &Path) -> Verdict {
 }
 
 fn remember(state: &Path, file: &Path, answer: &Remembered) -> io::Result<()> {
-    let mut new = tempfile::NamedTempFile::new_in(state)?;
+    let mut new = tempfile::Builder::new().prefix(".new-").tempfile_in(state)?;
     serde_json::to_writer(&mut new, answer)?;
     new.as_file().sync_all()?;
     new.persist(file)?;
@@ -131,9 +131,12 @@ enum Failure {
 }
 
 /// Runs the guest once.
-async fn run_guest(finder: &Finder, accelerator: Accelerator) -> Result<(), Failure> {
+async fn run_guest(finder: &Finder, accelerator: Accelerator, state: &Path) -> Result<(), Failure> {
     let said = |error: &dyn std::fmt::Display| Failure::Probe(error.to_string());
-    let mut image = tempfile::NamedTempFile::new().map_err(|e| said(&e))?;
+    // In the owner's folder, where what a killed daemon leaves is found.
+    let folder = if state.is_dir() { state.to_owned() } else { std::env::temp_dir() };
+    let mut image =
+        tempfile::Builder::new().prefix(".new-").tempfile_in(folder).map_err(|e| said(&e))?;
     image.write_all(GUEST).map_err(|e| said(&e))?;
     let processor = match accelerator {
         Accelerator::Kvm => "host",
@@ -193,7 +196,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_guest_ends_well_where_its_instructions_are_executed() {
-        run_guest(&Finder::default(), Accelerator::Tcg).await.unwrap();
+        run_guest(&Finder::default(), Accelerator::Tcg, Path::new("/nonexistent")).await.unwrap();
     }
 
     #[tokio::test]

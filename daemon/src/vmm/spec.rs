@@ -114,6 +114,14 @@ impl Files {
         self.directory.join("network.log")
     }
 
+    /// Removes what only a run needs: its sockets. Whoever calls this knows that none goes on.
+    pub fn forget(&self) {
+        for name in [Self::CONTROL, "passt.pid"] {
+            // One that stays is replaced by the next run.
+            let _stays = std::fs::remove_file(self.directory.join(name));
+        }
+    }
+
     /// Name of the VMM's control socket in the directory.
     pub(crate) const CONTROL: &str = "qmp.sock";
 }

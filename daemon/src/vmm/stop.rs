@@ -51,6 +51,7 @@ pub async fn stop(
     {
         network.kill().await?;
     }
+    files.forget();
     Ok(how)
 }
 

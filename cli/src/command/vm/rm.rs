@@ -1,6 +1,6 @@
 //! `banger vm rm`.
 
-use banger_proto::VmRef;
+use banger_proto::{Code, VmRef};
 
 use crate::bangerd;
 use crate::command::TimingsFlag;
@@ -24,7 +24,15 @@ impl Arguments {
         let mut timings = Timings::begin();
         let mut client = bangerd::connect(terminal).await?;
         for vm in &self.vms {
-            follow(terminal, &mut timings, client.remove_vm(vm, self.force).await?).await?;
+            match client.remove_vm(vm, self.force).await {
+                // Its record cannot be read: all that can be done with it.
+                Err(refusal) if self.force && refusal.code == Code::DataLoss => {
+                    client.remove_broken_vm(vm).await?;
+                }
+                events => {
+                    follow(terminal, &mut timings, events?).await?;
+                }
+            }
         }
         self.timings.show(terminal, &timings);
         Ok(0)

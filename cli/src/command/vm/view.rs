@@ -1,6 +1,6 @@
 //! How a VM is shown: rows, fields, JSON.
 
-use banger_proto::{Running, Vm, VmState};
+use banger_proto::{BrokenVm, Running, Vm, VmState};
 use serde::Serialize;
 
 use crate::terminal::{age, bytes, fields, left, moment, table};
@@ -79,8 +79,8 @@ impl<'a> From<&'a Running> for JsonRunning<'a> {
     }
 }
 
-/// One row a VM.
-pub(super) fn rows(vms: &[Vm]) -> String {
+/// One row a VM, those that cannot be used last.
+pub(super) fn rows(vms: &[Vm], broken: &[BrokenVm]) -> String {
     let rows = vms
         .iter()
         .map(|vm| {
@@ -98,6 +98,12 @@ pub(super) fn rows(vms: &[Vm]) -> String {
                 bytes(vm.allocated_bytes),
             ]
         })
+        .chain(broken.iter().map(|vm| {
+            let unknown = || "-".to_owned();
+            let [image, cpus, memory, disk] = [(); 4].map(|()| unknown());
+            let size = bytes(vm.allocated_bytes);
+            vec![vm.label(), "broken".to_owned(), image, cpus, memory, disk, size]
+        }))
         .collect();
     table(&["NAME", "STATE", "IMAGE", "CPUS", "MEMORY", "DISK", "ON HOST"], rows)
 }
@@ -189,9 +195,16 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_stopped_vm_as_a_row() {
+    fn a_stopped_vm_and_a_broken_one_as_rows() {
         let stopped = Vm { running: None, state: VmState::Stopped, ..vm() };
-        insta::assert_snapshot!(rows(&[stopped]));
+        let broken = BrokenVm {
+            id: vm().id,
+            name: Some("old".parse().unwrap()),
+            reason: "of a newer version".into(),
+            directory: "/d".into(),
+            allocated_bytes: 4096,
+        };
+        insta::assert_snapshot!(rows(&[stopped], &[broken]));
     }
 
     #[test]
