@@ -41,6 +41,12 @@ fn told(word: &str) -> bool {
     scenario.lines().any(|line| line == word)
 }
 
+/// The port of the guest's sshd, when a test listens in its place.
+fn port() -> u32 {
+    let port = fs::read_to_string(home().join("port")).unwrap_or_default();
+    port.trim().parse().unwrap_or(40_022)
+}
+
 fn called(line: &str) {
     let mut calls =
         OpenOptions::new().create(true).append(true).open(home().join("calls")).unwrap();
@@ -369,10 +375,23 @@ impl Daemon for Fake {
         called(&format!("ssh-target {}", name(request.into_inner().vm)));
         Ok(Response::new(wire::SshTarget {
             host: "127.0.0.1".into(),
-            port: 40_022,
+            port: port(),
             user: "root".into(),
             identity_file: "/nowhere/id".into(),
             known_hosts_file: "/nowhere/known_hosts".into(),
+            host_key_alias: VmId::random().to_string(),
+        }))
+    }
+
+    async fn get_ssh_identity(
+        &self,
+        request: Request<wire::GetSshIdentityRequest>,
+    ) -> Answer<wire::SshIdentity> {
+        let name = name(request.into_inner().vm);
+        Ok(Response::new(wire::SshIdentity {
+            user: "root".into(),
+            identity_file: format!("/nowhere/{name}/id"),
+            known_hosts_file: format!("/nowhere/{name}/known_hosts"),
             host_key_alias: VmId::random().to_string(),
         }))
     }

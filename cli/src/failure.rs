@@ -4,10 +4,10 @@ use std::io;
 use std::path::PathBuf;
 
 use banger_proto::Refusal;
-use banger_proto::paths::PathError;
 
 use crate::bangerd::DaemonError;
 use crate::command::NoVariable;
+use crate::copy::CopyError;
 use crate::interrupt::Signal;
 use crate::ssh::SshError;
 
@@ -23,6 +23,27 @@ pub(crate) enum Failure {
     /// The guest cannot be reached.
     #[error(transparent)]
     Ssh(#[from] SshError),
+    /// Something was not copied.
+    #[error(transparent)]
+    Copy(CopyError),
+    /// The VM's port cannot be reached, or was lost.
+    #[error("the connection to the guest was lost")]
+    Way(#[source] io::Error),
+    /// A removal that would take the guest's key, or all of it.
+    #[error("--delete would remove what the guest lives by")]
+    DeletesHome,
+    /// Folders that only `--delete` removes; their names.
+    #[error("the guest has folders where the host has files")]
+    InTheWay(Vec<String>),
+    /// What should have been a VM.
+    #[error("{0} is no VM's name")]
+    NoVm(String),
+    /// The folder that is sent is the host's root.
+    #[error("the folder has no name that it could have in the guest")]
+    NoFolderName,
+    /// Neither side of a copy is a VM's, or both are.
+    #[error("one of the two is a VM's, written VM:PATH")]
+    CopySides,
     /// A file of the user's cannot be read.
     #[error("cannot read {}", path.display())]
     Input { path: PathBuf, source: io::Error },
@@ -46,6 +67,17 @@ pub(crate) enum Failure {
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)
+    }
+}
+
+impl From<CopyError> for Failure {
+    fn from(error: CopyError) -> Self {
+        match error {
+            CopyError::Ssh(error) => Self::Ssh(error),
+            // Whoever read the result has seen enough.
+            CopyError::Stream(error) => Self::Output(error),
+            other => Self::Copy(other),
+        }
     }
 }
 
@@ -81,6 +113,8 @@ impl Failure {
             Self::Ssh(SshError::Connection { words, .. } | SshError::Variables { words }) => {
                 chain.extend(words.iter().cloned());
             }
+            Self::InTheWay(names) => chain.extend(names.iter().take(8).cloned()),
+            Self::Copy(CopyError::Guest { words, .. }) => chain.extend(words.iter().cloned()),
             _ => {}
         }
         let mut cause = std::error::Error::source(self);
@@ -99,12 +133,6 @@ impl Failure {
             Self::Daemon(DaemonError::NotFound { .. }) => {
                 "install bangerd beside banger (make install does)".into()
             }
-            Self::Daemon(DaemonError::Paths(PathError::NotOurs { above, .. })) => {
-                format!("make it yours: sudo chown $USER {}", above.display())
-            }
-            Self::Daemon(DaemonError::Paths(PathError::NoHome)) => {
-                "set HOME to your home folder".into()
-            }
             Self::Daemon(DaemonError::Paths(_)) => {
                 "chmod 0700 the folder, or set XDG_RUNTIME_DIR to one of your own".into()
             }
@@ -115,6 +143,13 @@ impl Failure {
             Self::Daemon(DaemonError::Ended { .. } | DaemonError::Silent { .. }) => {
                 "run bangerd in a terminal of its own to see more".into()
             }
+            Self::Way(_) => "see whether it runs: banger ls".into(),
+            Self::DeletesHome | Self::NoFolderName => {
+                "name a folder: banger sync DIR VM:/root/DIR".into()
+            }
+            Self::InTheWay(_) => "--delete removes them".into(),
+            Self::NoVm(_) => "banger ls; a name is lower-case letters, digits and -".into(),
+            Self::CopySides => "banger cp FILE VM:/tmp, or banger cp VM:/etc/hosts .".into(),
             Self::Variable(_, NoVariable::Name) => {
                 "hand it to env instead: banger exec VM -- env NAME=VALUE COMMAND".into()
             }

@@ -3,10 +3,12 @@
 mod arguments;
 mod bangerd;
 mod command;
+mod copy;
 mod detach_keys;
 mod failure;
 mod interrupt;
 mod ssh;
+mod sync;
 mod terminal;
 
 use std::process::ExitCode;

@@ -12,7 +12,7 @@ use crate::paths::SocketAddress;
 use crate::wire::daemon::{self as wire, daemon_client::DaemonClient};
 use crate::{
     BrokenVm, Code, Event, Garbage, Image, ImageName, ImageSource, Mib, NewVm, Refusal, Seconds,
-    Setting, SshTarget, StartOptions, Vm, VmChange, VmCondition, VmRef,
+    Setting, SshIdentity, SshTarget, StartOptions, Vm, VmChange, VmCondition, VmRef,
 };
 
 /// What bangerd says of itself.
@@ -387,6 +387,15 @@ impl Client {
     pub async fn ssh_target(&mut self, vm: &VmRef) -> Result<SshTarget> {
         let request = wire::GetSshTargetRequest { vm: reference(vm) };
         Ok(self.inner.get_ssh_target(request).await?.into_inner().try_into()?)
+    }
+
+    /// Which keys open a VM and prove it.
+    ///
+    /// # Errors
+    /// The daemon's refusal.
+    pub async fn ssh_identity(&mut self, vm: &VmRef) -> Result<SshIdentity> {
+        let request = wire::GetSshIdentityRequest { vm: reference(vm) };
+        Ok(self.inner.get_ssh_identity(request).await?.into_inner().try_into()?)
     }
 
     /// The console's raw bytes; `tail` limits how many last lines there are at first.

@@ -42,7 +42,7 @@ pub use mib::Mib;
 pub use refusal::{Code, Refusal};
 pub use seconds::Seconds;
 pub use setting::{Origin, Setting};
-pub use ssh_target::SshTarget;
+pub use ssh_target::{SshIdentity, SshTarget};
 pub use stage::{Event, Progress, Stage};
 pub use vm::{NewVm, Running, StartOptions, Vm};
 pub use vm_change::VmChange;

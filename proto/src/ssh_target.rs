@@ -21,6 +21,43 @@ pub struct SshTarget {
     pub host_key_alias: VmId,
 }
 
+/// Which keys open a VM and prove it, whether or not it runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SshIdentity {
+    /// User in the guest.
+    pub user: String,
+    /// The VM's private key.
+    pub identity_file: PathBuf,
+    /// The VM's host keys, under [`SshIdentity::host_key_alias`].
+    pub known_hosts_file: PathBuf,
+    /// Names the VM.
+    pub host_key_alias: VmId,
+}
+
+impl TryFrom<wire::daemon::SshIdentity> for SshIdentity {
+    type Error = Invalid;
+
+    fn try_from(wire: wire::daemon::SshIdentity) -> Result<Self, Invalid> {
+        Ok(Self {
+            user: wire.user,
+            identity_file: wire.identity_file.into(),
+            known_hosts_file: wire.known_hosts_file.into(),
+            host_key_alias: wire.host_key_alias.parse()?,
+        })
+    }
+}
+
+impl From<SshIdentity> for wire::daemon::SshIdentity {
+    fn from(identity: SshIdentity) -> Self {
+        Self {
+            user: identity.user,
+            identity_file: identity.identity_file.to_string_lossy().into_owned(),
+            known_hosts_file: identity.known_hosts_file.to_string_lossy().into_owned(),
+            host_key_alias: identity.host_key_alias.to_string(),
+        }
+    }
+}
+
 impl TryFrom<wire::daemon::SshTarget> for SshTarget {
     type Error = Invalid;
 

@@ -13,5 +13,6 @@ mod garbage;
 mod images;
 mod instance;
 mod life;
+mod logs;
 mod many_entries;
 mod place;

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, Read, Seek};
+use std::io::{self, PipeReader, PipeWriter, Read, Seek};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use banger_proto::{SshTarget, VmName};
 use rustix::fs::MemfdFlags;
-use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::process::{Child, Command};
 
 use super::options::{Session, arguments};
 use crate::interrupt::{Interrupts, Signal};
@@ -50,6 +50,22 @@ pub(crate) struct Channel {
     log: File,
 }
 
+/// The streams of a line that runs in a guest. They block: each is a thread's.
+#[derive(Debug)]
+pub(crate) struct Pipes {
+    /// What it reads.
+    pub(crate) input: PipeWriter,
+    /// What it writes.
+    pub(crate) output: PipeReader,
+    /// What it says of errors.
+    pub(crate) errors: PipeReader,
+}
+
+/// A file without a name for what ssh itself says.
+fn log() -> io::Result<File> {
+    Ok(rustix::fs::memfd_create("ssh-log", MemfdFlags::CLOEXEC)?.into())
+}
+
 impl Channel {
     /// Begins a session whose streams are this process's own.
     pub(super) fn begin(
@@ -57,24 +73,35 @@ impl Channel {
         target: &SshTarget,
         session: Session<'_>,
     ) -> Result<Self, SshError> {
-        Self::start(vm, target, session, [Stdio::inherit(), Stdio::inherit(), Stdio::inherit()])
+        let log = log().map_err(|source| SshError::Prepare { vm: vm.clone(), source })?;
+        let streams = [Stdio::inherit(), Stdio::inherit(), Stdio::inherit()];
+        Self::start(vm, target, session, log, streams)
     }
 
     /// Runs a line of the guest's shell, with pipes to all its streams.
-    pub(crate) fn open(vm: &VmName, target: &SshTarget, line: &OsStr) -> Result<Self, SshError> {
+    pub(crate) fn open(
+        vm: &VmName,
+        target: &SshTarget,
+        line: &OsStr,
+    ) -> Result<(Self, Pipes), SshError> {
+        let prepare = |source| SshError::Prepare { vm: vm.clone(), source };
         let session = Session { line: Some(line), escapes: false, terminal: false };
-        Self::start(vm, target, session, [Stdio::piped(), Stdio::piped(), Stdio::piped()])
+        let (stdin, input) = io::pipe().map_err(prepare)?;
+        let (output, stdout) = io::pipe().map_err(prepare)?;
+        let (errors, stderr) = io::pipe().map_err(prepare)?;
+        let streams = [stdin.into(), stdout.into(), stderr.into()];
+        let log = log().map_err(prepare)?;
+        let channel = Self::start(vm, target, session, log, streams)?;
+        Ok((channel, Pipes { input, output, errors }))
     }
 
     fn start(
         vm: &VmName,
         target: &SshTarget,
         session: Session<'_>,
+        log: File,
         [stdin, stdout, stderr]: [Stdio; 3],
     ) -> Result<Self, SshError> {
-        let log = rustix::fs::memfd_create("ssh-log", MemfdFlags::CLOEXEC)
-            .map_err(|error| SshError::Prepare { vm: vm.clone(), source: error.into() })?;
-        let log = File::from(log);
         // ssh opens our own descriptor anew: a file without a name leaves nothing behind.
         let log_name = format!("/proc/{}/fd/{}", std::process::id(), log.as_raw_fd());
         let child = Command::new("ssh")
@@ -86,11 +113,6 @@ impl Channel {
             .spawn()
             .map_err(SshError::Start)?;
         Ok(Self { vm: vm.clone(), child, log })
-    }
-
-    /// The streams of the guest's line, once: in, out, and what it says of errors.
-    pub(crate) fn streams(&mut self) -> Option<(ChildStdin, ChildStdout, ChildStderr)> {
-        Some((self.child.stdin.take()?, self.child.stdout.take()?, self.child.stderr.take()?))
     }
 
     /// Waits for its end: the exit code of what ran in the guest.

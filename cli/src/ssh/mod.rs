@@ -6,6 +6,8 @@ mod quote;
 mod session;
 mod setting;
 
-pub(crate) use channel::SshError;
+pub(crate) use channel::{Channel, Pipes, SshError};
+pub(crate) use options::path_value;
+pub(crate) use quote::word;
 pub(crate) use session::run;
 pub(crate) use setting::Setting;

@@ -46,9 +46,14 @@ const FIXED: &[&str] = &[
     "LogVerbose=*:client_loop():*",
 ];
 
-/// A path as the value of an option: ssh splits values at spaces and replaces `%x`.
+/// A path as the value of an option.
 fn path_option(name: &str, path: &Path) -> OsString {
-    let mut value = format!("{name}=\"").into_bytes();
+    OsString::from_vec([name.as_bytes(), b"=", &path_value(path)].concat())
+}
+
+/// A path as ssh reads it: it splits values at spaces and replaces `%x`.
+pub(crate) fn path_value(path: &Path) -> Vec<u8> {
+    let mut value = b"\"".to_vec();
     for &byte in path.as_os_str().as_bytes() {
         match byte {
             b'%' => value.extend_from_slice(b"%%"),
@@ -57,7 +62,7 @@ fn path_option(name: &str, path: &Path) -> OsString {
         }
     }
     value.push(b'"');
-    OsString::from_vec(value)
+    value
 }
 
 /// The arguments of `ssh`; `log` is where it writes its own messages.

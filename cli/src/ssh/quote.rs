@@ -5,7 +5,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 /// One word of the shell that means `argument` and nothing else. Every word is quoted:
 /// what is left bare is a keyword, an assignment or a pattern sooner or later.
-pub(super) fn word(argument: &OsStr, line: &mut Vec<u8>) {
+pub(crate) fn word(argument: &OsStr, line: &mut Vec<u8>) {
     line.push(b'\'');
     for &byte in argument.as_bytes() {
         if byte == b'\'' {

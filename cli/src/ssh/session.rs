@@ -1,13 +1,12 @@
 //! A session of somebody's in a guest: a command or a login shell on this process's streams.
 
 use std::ffi::OsString;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Read, Write};
 
 use banger_proto::{SshTarget, VmId, VmName};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::channel::{Channel, SshError};
+use super::channel::{Channel, Pipes, SshError};
 use super::options::Session;
 use super::quote;
 use super::setting::{self, Setting};
@@ -44,15 +43,21 @@ async fn send(
     interrupts: &mut Interrupts,
 ) -> Result<String, SshError> {
     let file = setting::file(VmId::random());
-    let mut channel = Channel::open(vm, target, &setting::receiver(&file))?;
-    let mut said = String::new();
-    if let Some((mut input, _, mut errors)) = channel.streams() {
+    let (channel, Pipes { mut input, output, mut errors }) =
+        Channel::open(vm, target, &setting::receiver(&file))?;
+    drop(output);
+    let script = script.to_vec();
+    let said = tokio::task::spawn_blocking(move || {
         // That it cannot be written is told by how the channel ends.
-        let _told_later = input.write_all(script).await;
+        let _told_later = input.write_all(&script);
         drop(input);
-        let _told_later = errors.read_to_string(&mut said).await;
-    }
-    match channel.end(interrupts).await? {
+        let mut said = String::new();
+        let _told_later = errors.read_to_string(&mut said);
+        said
+    });
+    let ended = channel.end(interrupts).await;
+    let said = said.await.unwrap_or_default();
+    match ended? {
         0 => Ok(file),
         _ => Err(SshError::Variables { words: said.lines().map(str::to_owned).collect() }),
     }

@@ -1,5 +1,6 @@
 //! All that is printed: results on standard output, everything else on standard error.
 
+mod counter;
 mod failure;
 mod live;
 mod plain;
@@ -12,9 +13,10 @@ mod units;
 
 use std::io::{self, IsTerminal, Write};
 
+pub(crate) use counter::Counter;
 pub(crate) use plain::{Plain, line as plain_line};
 pub(crate) use raw_mode::RawMode;
-pub(crate) use stages::{during, follow};
+pub(crate) use stages::{copying, during, follow};
 pub(crate) use table::{fields, table};
 pub(crate) use timings::Timings;
 pub(crate) use units::{age, bytes, left, moment};
@@ -79,6 +81,15 @@ impl Terminal {
     pub(crate) fn raw(self, data: &[u8]) -> Result<(), Failure> {
         let mut output = io::stdout().lock();
         output.write_all(data).and_then(|()| output.flush()).map_err(Failure::Output)
+    }
+
+    /// The same for whoever keeps the error.
+    ///
+    /// # Errors
+    /// When nobody takes it.
+    pub(crate) fn pass(self, data: &[u8]) -> io::Result<()> {
+        let mut output = io::stdout().lock();
+        output.write_all(data).and_then(|()| output.flush())
     }
 
     /// A result that others read: JSON.

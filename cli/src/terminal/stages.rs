@@ -8,7 +8,7 @@ use banger_proto::{Code, Event, Progress, Refusal, Stage};
 use futures_util::StreamExt;
 
 use super::live::{Live, QUICK, Words};
-use super::{Terminal, Timings, plain, timings, units};
+use super::{Counter, Terminal, Timings, plain, timings, units};
 use crate::failure::Failure;
 
 const DONE: Style = AnsiColor::Green.on_default();
@@ -68,6 +68,29 @@ pub(crate) async fn during<R>(terminal: Terminal, what: &str, work: impl Future<
         tokio::select! {
             result = &mut work => return result,
             () = view.due() => view.show(),
+        }
+    }
+}
+
+/// The same for a copy, of which it is known how many bytes are done.
+pub(crate) async fn copying<R>(
+    terminal: Terminal,
+    what: &str,
+    counter: &Counter,
+    work: impl Future<Output = R>,
+) -> R {
+    let mut work = std::pin::pin!(work);
+    let mut view = View::new(terminal);
+    view.begin(&Stage { name: what.to_owned(), detail: String::new() });
+    loop {
+        tokio::select! {
+            result = &mut work => return result,
+            () = view.due() => {
+                if counter.get() > 0 {
+                    view.progress(Progress { bytes: counter.get(), total_bytes: None });
+                }
+                view.show();
+            }
         }
     }
 }

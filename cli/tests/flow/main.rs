@@ -3,8 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "tests may panic")]
 
 mod console;
+mod cp;
 mod daemon;
 mod everyday;
+mod guest;
 mod place;
 mod run;
+mod ssh_config;
+mod sync;
 mod terminal;

@@ -285,6 +285,14 @@ impl daemon_server::Daemon for Service {
         Ok(Response::new(verb::ssh_target(&vm)?.into()))
     }
 
+    async fn get_ssh_identity(
+        &self,
+        request: Request<wire::GetSshIdentityRequest>,
+    ) -> Answer<wire::SshIdentity> {
+        let vm = self.registry.find(&reference(request.into_inner().vm)?)?;
+        Ok(Response::new(verb::ssh_identity(&vm).into()))
+    }
+
     async fn read_logs(
         &self,
         request: Request<wire::ReadLogsRequest>,

@@ -27,7 +27,7 @@ pub use remove::remove_broken_vm;
 pub(crate) use remove::remove_vm;
 pub(crate) use set::changed;
 pub use show_config::show_config;
-pub use ssh_target::ssh_target;
+pub use ssh_target::{ssh_identity, ssh_target};
 pub(crate) use start::start_vm;
 pub(crate) use stop::stop_vm;
 pub use wait::wait_vm;

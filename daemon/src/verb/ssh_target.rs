@@ -1,6 +1,6 @@
 //! `vm ssh` and `vm exec`: how to reach a running VM's sshd.
 
-use banger_proto::{Code, Refusal, SshTarget};
+use banger_proto::{Code, Refusal, SshIdentity, SshTarget};
 
 use crate::vm::Handle;
 
@@ -19,12 +19,24 @@ pub fn ssh_target(vm: &Handle) -> Result<SshTarget, Refusal> {
         Refusal::new(Code::FailedPrecondition, format!("{} has no network", record.name))
             .hint(format!("see what it says on its console: banger vm logs {}", record.name))
     })?;
+    let SshIdentity { user, identity_file, known_hosts_file, host_key_alias } = ssh_identity(vm);
     Ok(SshTarget {
         host: "127.0.0.1".into(),
         port,
+        user,
+        identity_file,
+        known_hosts_file,
+        host_key_alias,
+    })
+}
+
+/// The VM's keys.
+#[must_use]
+pub fn ssh_identity(vm: &Handle) -> SshIdentity {
+    SshIdentity {
         user: "root".into(),
         identity_file: vm.files().identity(),
         known_hosts_file: vm.files().known_hosts(),
-        host_key_alias: record.id,
-    })
+        host_key_alias: vm.id(),
+    }
 }

@@ -1,6 +1,7 @@
 //! `banger vm ...`, and the same without `vm`.
 
 mod console;
+mod cp;
 mod create;
 mod exec;
 mod in_guest;
@@ -12,8 +13,11 @@ mod rm;
 mod run;
 mod set;
 mod ssh;
+mod ssh_config;
+mod ssh_proxy;
 mod start;
 mod stop;
+mod sync;
 mod view;
 mod wait;
 
@@ -51,6 +55,15 @@ pub(crate) enum VmCommand {
     Ssh(ssh::Arguments),
     /// Run a command in a running VM
     Exec(exec::Arguments),
+    /// Copy files into or out of a running VM
+    Cp(cp::Arguments),
+    /// Bring a folder of a VM up to date with one of the host
+    Sync(sync::Arguments),
+    /// Print a Host block a VM for ssh and editors
+    SshConfig(ssh_config::Arguments),
+    /// Pass standard input and output on to a VM's sshd
+    #[command(hide = true)]
+    SshProxy(ssh_proxy::Arguments),
     /// Attach to the serial console of a running VM
     Console(console::Arguments),
     /// Show what a VM wrote to its console
@@ -91,6 +104,10 @@ impl VmCommand {
             Self::Inspect(inspect) => inspect.run(terminal).await,
             Self::Ssh(ssh) => ssh.run(terminal).await,
             Self::Exec(exec) => exec.run(terminal).await,
+            Self::Sync(sync) => sync.run(terminal).await,
+            Self::SshConfig(config) => config.run(terminal).await,
+            Self::SshProxy(proxy) => proxy.run(terminal).await,
+            Self::Cp(cp) => cp.run(terminal).await,
             Self::Console(console) => console.run(terminal).await,
             Self::Logs(logs) => logs.run(terminal).await,
             Self::Rm(rm) => rm.run(terminal).await,
