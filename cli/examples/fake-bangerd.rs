@@ -20,8 +20,8 @@ use banger_proto::paths::{Paths, SocketAddress, private_directory};
 use banger_proto::wire::daemon as wire;
 use banger_proto::wire::daemon::daemon_server::{Daemon, DaemonServer};
 use banger_proto::{
-    Code, Cpus, Event, Image, Isolation, Mib, NewVm, Progress, Refusal, Running, Stage, Vm,
-    VmChange, VmCondition, VmId, VmRef, VmState,
+    Code, Cpus, Event, Image, Isolation, Mib, Network, NewVm, Progress, Refusal, Running, Stage,
+    Vm, VmChange, VmCondition, VmId, VmRef, VmState,
 };
 use futures_util::{Stream, StreamExt, stream};
 use tokio::net::UnixListener;
@@ -67,12 +67,16 @@ fn vm(name: &str) -> Vm {
         created_at: 0,
         ephemeral: false,
         expires_at: None,
+        network: Network::User,
+        publish: vec!["8080:80".parse().unwrap()],
         running: Some(Running {
             started_at: 0,
             cpus: Cpus::new(2).unwrap(),
             memory: Mib::new(1024).unwrap(),
             vmm_pid: 1,
-            ssh_port: 40_022,
+            ssh_port: Some(40_022),
+            ports: vec!["8080:80".parse().unwrap(), "0.0.0.0:53:53/udp".parse().unwrap()],
+            address: Some([10, 0, 2, 15].into()),
             accelerator: "tcg".into(),
             network: "passt".into(),
             confinement: Vec::new(),

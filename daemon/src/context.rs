@@ -10,6 +10,7 @@ use banger_proto::{Code, Refusal};
 use tokio::sync::Mutex;
 
 use crate::config::{self, Settings};
+use crate::net::PortBook;
 use crate::spawn::Finder;
 use crate::store::{Claims, Images, Vms};
 use crate::verb::blocking;
@@ -26,6 +27,8 @@ pub struct Context {
     pub images: Images,
     /// What builds are using outside these folders.
     pub builds: Claims,
+    /// Which VM has which of the host's ports.
+    pub ports: Arc<PortBook>,
     host: Mutex<Option<Arc<Host>>>,
 }
 
@@ -38,6 +41,7 @@ impl Context {
             images: Images::in_data(&paths.data),
             builds: Claims::default(),
             paths,
+            ports: Arc::default(),
             host: Mutex::default(),
         }
     }

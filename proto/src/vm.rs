@@ -1,10 +1,12 @@
 //! A VM as people see it, and what makes a new one.
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::{
-    Cpus, ImageName, Invalid, Isolation, Lifetime, Mib, VmId, VmName, VmState, wire::daemon as wire,
+    Cpus, ImageName, Invalid, Isolation, Lifetime, Mib, Network, PortForward, VmId, VmName,
+    VmState, wire::daemon as wire,
 };
 
 /// A VM.
@@ -34,6 +36,10 @@ pub struct Vm {
     pub ephemeral: bool,
     /// When it is removed whatever it does, in seconds since the epoch.
     pub expires_at: Option<i64>,
+    /// Which network it has.
+    pub network: Network,
+    /// What is to be published.
+    pub publish: Vec<PortForward>,
     /// What is only known while the VMM runs.
     pub running: Option<Running>,
     /// Folder on the host with its files.
@@ -53,11 +59,15 @@ pub struct Running {
     pub memory: Mib,
     /// Process id of the VMM.
     pub vmm_pid: u32,
-    /// Loopback port of the guest's sshd.
-    pub ssh_port: u16,
+    /// Loopback port of the guest's sshd; none without a network.
+    pub ssh_port: Option<u16>,
+    /// What is published, each with its port of the host.
+    pub ports: Vec<PortForward>,
+    /// The guest's address; none without a network.
+    pub address: Option<Ipv4Addr>,
     /// `kvm` or `tcg`.
     pub accelerator: String,
-    /// `passt` or `slirp`.
+    /// `passt`, `slirp` or `none`.
     pub network: String,
     /// The walls around the VMM, a line each.
     pub confinement: Vec<String>,
@@ -82,6 +92,10 @@ pub struct NewVm {
     pub force: bool,
     /// When it is removed whatever it does, counted from now.
     pub lifetime: Option<Lifetime>,
+    /// Which network it has.
+    pub network: Network,
+    /// What is to be published.
+    pub publish: Vec<PortForward>,
 }
 
 /// How a VM is to be started; what is absent is the daemon's choice.
@@ -111,12 +125,31 @@ impl StartOptions {
     }
 }
 
+fn forwards(wire: Vec<wire::PortForward>) -> Result<Vec<PortForward>, Invalid> {
+    wire.into_iter().map(PortForward::try_from).collect()
+}
+
 impl TryFrom<wire::CreateVmRequest> for NewVm {
     type Error = Invalid;
 
     fn try_from(wire: wire::CreateVmRequest) -> Result<Self, Invalid> {
         let mib = |value| (value != 0).then(|| Mib::new(value)).transpose();
+        let network = match wire.network() {
+            wire::Network::Unspecified => Network::default(),
+            network => network.try_into()?,
+        };
+        let publish = forwards(wire.publish)?;
+        PortForward::check(&publish)?;
+        if let (Network::None, Some(first)) = (network, publish.first()) {
+            return Err(Invalid::new(
+                "published port",
+                &first.to_string(),
+                "a VM without a network publishes none",
+            ));
+        }
         Ok(Self {
+            network,
+            publish,
             name: (!wire.name.is_empty()).then(|| wire.name.parse()).transpose()?,
             image: (!wire.image.is_empty()).then(|| wire.image.parse()).transpose()?,
             cpus: (wire.cpus != 0).then(|| Cpus::new(wire.cpus)).transpose()?,
@@ -140,6 +173,8 @@ impl From<NewVm> for wire::CreateVmRequest {
             ephemeral: new.ephemeral,
             force: new.force,
             ttl_s: new.lifetime.map(Lifetime::seconds),
+            network: wire::Network::from(new.network).into(),
+            publish: new.publish.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -159,7 +194,14 @@ impl TryFrom<wire::Vm> for Vm {
                     cpus: Cpus::new(wire.running_cpus)?,
                     memory: Mib::new(wire.running_memory_mib)?,
                     vmm_pid: wire.vmm_pid,
-                    ssh_port: port(wire.ssh_port)?,
+                    ssh_port: Some(port(wire.ssh_port)?).filter(|port| *port != 0),
+                    ports: forwards(wire.ports.clone())?,
+                    address: (!wire.guest_address.is_empty())
+                        .then(|| wire.guest_address.parse())
+                        .transpose()
+                        .map_err(|_| {
+                            Invalid::new("address", &wire.guest_address, "use an IPv4 address")
+                        })?,
                     accelerator: wire.accelerator.clone(),
                     network: wire.network.clone(),
                     confinement: wire.confinement.clone(),
@@ -172,6 +214,8 @@ impl TryFrom<wire::Vm> for Vm {
             image: wire.image.parse()?,
             state: wire.state().try_into()?,
             isolation: wire.isolation().try_into()?,
+            network: wire.network_mode().try_into()?,
+            publish: forwards(wire.publish)?,
             state_reason: wire.state_reason,
             cpus: Cpus::new(wire.cpus)?,
             memory: Mib::new(wire.memory_mib)?,
@@ -201,6 +245,8 @@ impl From<Vm> for wire::Vm {
             created_at: vm.created_at,
             ephemeral: vm.ephemeral,
             expires_at: vm.expires_at.unwrap_or(0),
+            network_mode: wire::Network::from(vm.network).into(),
+            publish: vm.publish.into_iter().map(Into::into).collect(),
             directory: vm.directory.to_string_lossy().into_owned(),
             allocated_bytes: vm.allocated_bytes,
             ..Self::default()
@@ -210,7 +256,10 @@ impl From<Vm> for wire::Vm {
             wire.running_cpus = running.cpus.get().into();
             wire.running_memory_mib = running.memory.get();
             wire.vmm_pid = running.vmm_pid;
-            wire.ssh_port = running.ssh_port.into();
+            wire.ssh_port = running.ssh_port.unwrap_or(0).into();
+            wire.ports = running.ports.into_iter().map(Into::into).collect();
+            wire.guest_address =
+                running.address.map(|address| address.to_string()).unwrap_or_default();
             wire.accelerator = running.accelerator;
             wire.network = running.network;
             wire.confinement = running.confinement;
@@ -237,12 +286,16 @@ mod tests {
             created_at: 1,
             ephemeral: true,
             expires_at: Some(7_201),
+            network: Network::User,
+            publish: vec!["80".parse().unwrap()],
             running: Some(Running {
                 started_at: 2,
                 cpus: Cpus::new(1).unwrap(),
                 memory: Mib::new(512).unwrap(),
                 vmm_pid: 3,
-                ssh_port: 4,
+                ssh_port: Some(4),
+                ports: vec!["8080:80".parse().unwrap()],
+                address: Some(Ipv4Addr::new(10, 0, 2, 15)),
                 accelerator: "tcg".into(),
                 network: "passt".into(),
                 confinement: vec!["no_new_privs".into()],
@@ -255,7 +308,12 @@ mod tests {
     #[test]
     fn a_vm_survives_the_wire() {
         let stopped = Vm { running: None, state: VmState::Stopped, ..vm() };
-        for vm in [vm(), stopped] {
+        let mut alone = Vm { network: Network::None, publish: Vec::new(), ..vm() };
+        if let Some(running) = &mut alone.running {
+            (running.ssh_port, running.address) = (None, None);
+            running.ports.clear();
+        }
+        for vm in [vm(), stopped, alone] {
             assert_eq!(Vm::try_from(wire::Vm::from(vm.clone())), Ok(vm));
         }
     }
@@ -298,10 +356,21 @@ mod tests {
                 ephemeral: true,
                 force: true,
                 lifetime: Some("2h".parse().unwrap()),
+                publish: vec!["8080:80".parse().unwrap()],
                 ..NewVm::default()
             },
         ] {
             assert_eq!(NewVm::try_from(wire::CreateVmRequest::from(new.clone())), Ok(new));
         }
+    }
+
+    #[test]
+    fn without_a_network_nothing_is_published() {
+        let new = NewVm {
+            network: Network::None,
+            publish: vec!["8080:80".parse().unwrap()],
+            ..NewVm::default()
+        };
+        assert!(NewVm::try_from(wire::CreateVmRequest::from(new)).is_err());
     }
 }

@@ -3,6 +3,8 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use banger_tests::fsck;
+
 use crate::place::Place;
 
 #[test]
@@ -46,7 +48,7 @@ fn a_stop_that_comes_during_a_restart_is_the_last_word() {
 }
 
 #[test]
-fn a_disk_keeps_its_size_once_it_is_made() {
+fn a_disk_grows_while_nobody_uses_it_and_never_shrinks() {
     let Some(place) = Place::with_image() else { return };
     place.owner.ok(["create", "--name", "web", "--disk", "512M"]);
     place.owner.ok(["set", "web", "--disk", "600M"]);
@@ -55,8 +57,15 @@ fn a_disk_keeps_its_size_once_it_is_made() {
     let folder = std::path::PathBuf::from(place.vm("web")["directory"].as_str().unwrap());
     assert_eq!(folder.join("work.ext4").metadata().unwrap().len(), 600 << 20);
     let said = place.fails(&["set", "web", "--disk", "512M", "--memory", "64M"]);
-    assert!(said.contains("cannot be shrunk"), "{said}");
+    assert!(said.contains("cannot be made smaller"), "{said}");
     assert_eq!(place.vm("web")["memory_mib"], 1024, "all of a change or none of it");
+    place.owner.ok(["set", "web", "--disk", "1G"]);
+    assert_eq!(folder.join("work.ext4").metadata().unwrap().len(), 1 << 30);
+    assert_eq!(place.vm("web")["disk_mib"], 1024);
+    fsck::assert_clean(&folder.join("work.ext4"));
+    place.owner.ok(["start", "web"]);
+    let said = place.fails(&["set", "web", "--disk", "2G"]);
+    assert!(said.contains("stop it first"), "{said}");
 }
 
 #[test]

@@ -61,6 +61,10 @@ def typed():
         say("".join("<%s>" % c for c in text.split()))
 
 threading.Thread(target=typed, daemon=True).start()
+others = [int(port) for port in re.findall(r"hostfwd=tcp:[\d.]+:(\d+)-:(?!22\b)", line)]
+published = [socket.create_server(("127.0.0.1", port)) for port in others]
+if "-netdev" not in line and "no-ssh" not in mode:
+    say("banger-ready: the guest has booted")
 forward = re.search(r"hostfwd=tcp:127\.0\.0\.1:(\d+)-:22", line)
 if forward:
     threading.Thread(target=ssh, args=(int(forward.group(1)),), daemon=True).start()

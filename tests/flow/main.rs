@@ -15,4 +15,5 @@ mod instance;
 mod life;
 mod logs;
 mod many_entries;
+mod network;
 mod place;

@@ -110,6 +110,33 @@ fn a_restart_a_change_and_a_wait_are_asked_as_typed() {
 }
 
 #[test]
+fn addresses_and_ports_are_lines_for_scripts() {
+    let place = Place::new(&[]);
+    let ran = place.run(&["ip", "web"]);
+    assert_eq!(ran.out, "10.0.2.15\n");
+    assert!(ran.err.contains("reached from here by 127.0.0.1:8080 -> 80/tcp"), "{}", ran.err);
+    let ran = place.run(&["port", "web"]);
+    assert_eq!(ran.out, "127.0.0.1:8080 -> 80/tcp\n0.0.0.0:53 -> 53/udp\n");
+    assert_eq!(place.run(&["port", "web", "80"]).out, "127.0.0.1:8080\n");
+    let ran = place.run(&["port", "web", "53"]);
+    assert_eq!((ran.code, ran.out.as_str()), (Some(1), ""));
+    assert!(ran.err.contains("does not publish its port 53/tcp"), "{}", ran.err);
+    let json: serde_json::Value =
+        serde_json::from_str(&place.run(&["port", "web", "53/udp", "--json"]).out).unwrap();
+    assert_eq!(json[0]["host_port"], 53);
+}
+
+#[test]
+fn without_a_network_run_is_refused_before_anything_is_made() {
+    let place = Place::new(&[]);
+    let ran = place.run(&["run", "--net", "none", "--", "true"]);
+    assert_eq!(ran.code, Some(125));
+    assert!(ran.err.contains("try: banger create --net none"), "{}", ran.err);
+    assert!(!place.calls().iter().any(|call| call.starts_with("create")));
+    assert_eq!(place.run(&["create", "-p", "80:0"]).code, Some(2));
+}
+
+#[test]
 fn an_image_is_read_from_a_file_and_from_a_pipe() {
     let place = Place::new(&[]);
     let tar = place.home().join("a.tar");

@@ -19,6 +19,7 @@ mod init;
 mod names;
 mod network;
 mod plan;
+mod ready;
 mod ssh;
 pub mod wait;
 mod work_disk;

@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::facts::ImageFacts;
 use super::file::GuestFile;
 use super::fstab::{self, Mount};
-use super::{console, names, network, ssh, work_disk};
+use super::{console, names, network, ready, ssh, work_disk};
 use crate::keys::HostKey;
 use crate::net::{AddressPlan, MacAddress};
 
@@ -44,6 +44,7 @@ const CAPABILITIES: &[&dyn Capability] = &[
     &names::Names,
     &ssh::Ssh,
     &network::Network,
+    &ready::Ready,
     &console::Console,
     &fstab::Scratch,
     &work_disk::WorkDisk,

@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::ready;
 use crate::spawn::{Process, ProcessId};
 use crate::vmm::{Files, console};
 
@@ -18,6 +19,8 @@ const BETWEEN: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1
 /// before the guest does, and a passt of 2023 keeps a processor busy over one that its
 /// client has closed until it gives the guest up itself, after 10 s: so it goes first.
 const ATTEMPT: Duration = Duration::from_secs(11);
+/// Lines of the console in which the guest's word is looked for.
+const RECENT: usize = 1000;
 /// Lines of the console that an error shows.
 const TAIL: usize = 20;
 
@@ -46,6 +49,17 @@ pub enum WaitError {
         /// The end of its console.
         console: String,
     },
+    /// A guest without a network did not say that it has booted.
+    #[error(
+        "the guest did not say on its console within {} s that it has booted",
+        deadline.as_secs()
+    )]
+    NotBooted {
+        /// The deadline.
+        deadline: Duration,
+        /// The end of its console.
+        console: String,
+    },
     /// The VMM cannot be watched.
     #[error("the VMM cannot be watched")]
     Unwatched(#[from] io::Error),
@@ -58,7 +72,8 @@ impl WaitError {
         match self {
             Self::Panicked { console }
             | Self::VmmEnded { console, .. }
-            | Self::TimedOut { console, .. } => console,
+            | Self::TimedOut { console, .. }
+            | Self::NotBooted { console, .. } => console,
             Self::Unwatched(_) => "",
         }
     }
@@ -77,11 +92,41 @@ pub async fn for_ssh(
     files: &Files,
     deadline: Duration,
 ) -> Result<(), WaitError> {
+    until(greeting(port), vmm, files, deadline).await
+}
+
+/// Returns once a guest without a network has said on its console that it has booted.
+///
+/// # Errors
+/// [`WaitError`]. The VMM is left as it is.
+pub async fn for_boot(vmm: &ProcessId, files: &Files, deadline: Duration) -> Result<(), WaitError> {
+    match until(said_ready(files), vmm, files, deadline).await {
+        Err(WaitError::TimedOut { deadline, console }) => {
+            Err(WaitError::NotBooted { deadline, console })
+        }
+        outcome => outcome,
+    }
+}
+
+/// The log is begun anew by every start.
+async fn said_ready(files: &Files) {
+    while !console::tail(files, RECENT).lines().any(|line| line.contains(ready::WORDS)) {
+        tokio::time::sleep(BETWEEN[0] * 2).await;
+    }
+}
+
+/// Waits for an answer as long as the VMM runs and the time is not over.
+async fn until(
+    answered: impl Future<Output = ()>,
+    vmm: &ProcessId,
+    files: &Files,
+    deadline: Duration,
+) -> Result<(), WaitError> {
     let Some(vmm) = Process::find(vmm)? else {
         return Err(ended(files));
     };
     tokio::select! {
-        () = greeting(port) => Ok(()),
+        () = answered => Ok(()),
         outcome = vmm.ended() => {
             outcome?;
             Err(ended(files))
@@ -202,6 +247,18 @@ mod tests {
         let error = wait(server(&[""]).await, me.id(), &files).await.unwrap_err();
         assert!(matches!(error, WaitError::TimedOut { .. }), "{error:?}");
         assert_eq!(error.console(), "Give root password for maintenance");
+    }
+
+    #[tokio::test]
+    async fn a_guest_without_a_network_says_that_it_has_booted() {
+        let me = Process::hold(std::process::id()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let files = Files::of(folder.path());
+        let error = for_boot(me.id(), &files, SOON).await.unwrap_err();
+        assert!(matches!(error, WaitError::NotBooted { .. }), "{error:?}");
+        let said = format!("[ 1.0] usb: {}\r\nlogin: ", ready::WORDS);
+        std::fs::write(files.console(), said).unwrap();
+        for_boot(me.id(), &files, SOON).await.unwrap();
     }
 
     #[tokio::test]

@@ -2,7 +2,10 @@
 
 mod address;
 mod passt;
+mod ports;
 mod prepare;
 
 pub use address::{AddressPlan, MacAddress};
+pub(crate) use ports::taken;
+pub use ports::{PortBook, PortClaim, refuse_privileged, refuse_taken};
 pub use prepare::{Backend, Choice, NetworkError, Prepared, prepare};

@@ -12,6 +12,8 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use banger_proto::{PortForward, Protocol};
+
 use super::AddressPlan;
 use crate::spawn::{Finder, Launch, LaunchError, Missing, PASST, Process, Started};
 use crate::vmm::Files;
@@ -27,9 +29,9 @@ pub enum PasstError {
     /// Not installed.
     #[error("passt is not installed")]
     Missing(#[source] Missing),
-    /// Somebody else took the port between its choice and its use.
+    /// Somebody else took a port between its choice and its use.
     #[error("other programs kept taking the ports that were chosen")]
-    PortTaken,
+    PortTaken(Option<PortForward>),
     /// It ended at once.
     #[error("passt does not work here: {0}")]
     Ended(String),
@@ -45,7 +47,12 @@ pub enum PasstError {
 }
 
 /// What passt is told.
-fn arguments(plan: &AddressPlan, port: u16, ready: &Path, routed: bool) -> Vec<String> {
+fn arguments(
+    plan: &AddressPlan,
+    forwards: &[PortForward],
+    ready: &Path,
+    routed: bool,
+) -> Vec<String> {
     let mut line: Vec<String> = [
         "--foreground",
         "--quiet",
@@ -72,9 +79,19 @@ fn arguments(plan: &AddressPlan, port: u16, ready: &Path, routed: bool) -> Vec<S
         // are given, so that any will do.
         pair("--interface", "lo".to_owned());
     }
-    pair("--tcp-ports", format!("127.0.0.1/{port}:22"));
-    pair("--udp-ports", "none".to_owned());
+    for (protocol, option) in [(Protocol::Tcp, "--tcp-ports"), (Protocol::Udp, "--udp-ports")] {
+        let mut specs = forwards.iter().filter(|forward| forward.protocol == protocol).peekable();
+        if specs.peek().is_none() {
+            pair(option, "none".to_owned());
+        }
+        specs.for_each(|forward| pair(option, spec(forward)));
+    }
     line
+}
+
+/// A forward as passt writes it, in its errors too.
+fn spec(forward: &PortForward) -> String {
+    format!("{}/{}:{}", forward.address, forward.host.unwrap_or(0), forward.guest)
 }
 
 /// True when the kernel has a default route for IPv4, by the text of
@@ -91,7 +108,7 @@ fn has_default_route(table: &str) -> bool {
 /// Starts passt and returns once it listens: the process, and the VMM's socket.
 pub(super) async fn start(
     finder: &Finder,
-    port: u16,
+    forwards: &[PortForward],
     files: &Files,
 ) -> Result<(Process, OwnedFd), PasstError> {
     let (theirs, ours) = UnixStream::pair()?;
@@ -105,12 +122,12 @@ pub(super) async fn start(
     let log = File::create(files.network_log())?;
     let mut started = Launch::new(&PASST, finder)
         .map_err(PasstError::Missing)?
-        .arguments(arguments(&AddressPlan::USER_MODE, port, &ready, routed))
+        .arguments(arguments(&AddressPlan::USER_MODE, forwards, &ready, routed))
         .stdout(log.try_clone()?)
         .stderr(log)
         .descriptor(SOCKET, theirs.into())
         .start()?;
-    let outcome = wait_until_ready(&mut started, &ready, files).await;
+    let outcome = wait_until_ready(&mut started, forwards, &ready, files).await;
     let _best_effort = fs::remove_file(&ready);
     match outcome {
         Ok(()) => Ok((started.process, ours.into())),
@@ -124,6 +141,7 @@ pub(super) async fn start(
 /// Returns when passt has written its number, or has ended.
 async fn wait_until_ready(
     started: &mut Started,
+    forwards: &[PortForward],
     ready: &Path,
     files: &Files,
 ) -> Result<(), PasstError> {
@@ -137,7 +155,8 @@ async fn wait_until_ready(
         _ = started.child.wait() => {
             let log = fs::read_to_string(files.network_log()).unwrap_or_default();
             if log.contains("Failed to bind") {
-                return Err(PasstError::PortTaken);
+                let lost = forwards.iter().find(|forward| log.contains(&spec(forward)));
+                return Err(PasstError::PortTaken(lost.copied()));
             }
             let last = log.lines().rev().find(|line| !line.trim().is_empty());
             Err(PasstError::Ended(last.unwrap_or("it gave no reason").trim().to_owned()))

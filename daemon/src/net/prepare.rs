@@ -1,12 +1,13 @@
 //! Which backend carries a guest's network, and the port that leads to its sshd.
 
 use std::io;
-use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::OwnedFd;
 
+use banger_proto::PortForward;
 use serde::{Deserialize, Serialize};
 
 use super::passt::{self, PasstError};
+use super::ports;
 use crate::spawn::{Finder, LaunchError, Process};
 use crate::store::with_causes;
 use crate::vmm::Files;
@@ -58,6 +59,8 @@ pub struct Prepared {
     pub backend: Backend,
     /// Port on 127.0.0.1 that leads to the guest's sshd.
     pub ssh_port: Option<u16>,
+    /// What is published, each with its port of the host.
+    pub ports: Vec<PortForward>,
     /// What the user should know, each in one line.
     pub notices: Vec<String>,
     /// The VMM's end of the socket to passt.
@@ -72,6 +75,9 @@ pub enum NetworkError {
     /// No port on the loopback address is free.
     #[error("no free port on 127.0.0.1 for the guest's sshd")]
     NoPort(#[source] io::Error),
+    /// A port that is to be published was taken by somebody.
+    #[error("a port was taken")]
+    Published(PortForward),
     /// passt was asked for, and it does not work.
     #[error("passt cannot carry the guest's network; choose slirp, or see the reason")]
     Passt(#[source] PasstError),
@@ -84,66 +90,80 @@ pub enum NetworkError {
 const SLIRP_REACHES: &str = "the guest can reach services on this host's loopback address, as 10.0.2.2; \
      install passt to prevent that: sudo apt install passt";
 
-/// A loopback port that nobody listens on now. Somebody may before it is used.
-fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
-}
-
 /// How often a port that was lost to somebody else is replaced by another.
 const PORT_ATTEMPTS: usize = 5;
 
-/// Chooses a backend and a port, and starts passt when it is the backend.
+/// Chooses a backend and the ports, and starts passt when it is the backend.
 ///
 /// # Errors
 /// [`NetworkError`]; nothing is left running then.
 pub async fn prepare(
     finder: &Finder,
     choice: Choice,
+    publish: &[PortForward],
     files: &Files,
 ) -> Result<Prepared, NetworkError> {
-    let slirp = |notice: String| -> Result<Prepared, NetworkError> {
-        Ok(Prepared {
-            backend: Backend::Slirp,
-            ssh_port: Some(free_port().map_err(NetworkError::NoPort)?),
-            notices: vec![notice],
-            socket: None,
-            process: None,
-        })
-    };
     match choice {
         Choice::None => Ok(Prepared {
             backend: Backend::None,
             ssh_port: None,
+            ports: Vec::new(),
             notices: Vec::new(),
             socket: None,
             process: None,
         }),
-        Choice::Slirp => slirp(format!("network by slirp: {SLIRP_REACHES}")),
-        Choice::Automatic | Choice::Passt => {
-            let mut last = PasstError::PortTaken;
-            for _attempt in 0..PORT_ATTEMPTS {
-                let port = free_port().map_err(NetworkError::NoPort)?;
-                match passt::start(finder, port, files).await {
-                    Ok((process, socket)) => {
-                        return Ok(Prepared {
-                            backend: Backend::Passt,
-                            ssh_port: Some(port),
-                            notices: Vec::new(),
-                            socket: Some(socket),
-                            process: Some(process),
-                        });
-                    }
-                    Err(PasstError::PortTaken) => {}
-                    Err(error) => {
-                        last = error;
-                        break;
-                    }
-                }
+        Choice::Slirp => slirp(publish, format!("network by slirp: {SLIRP_REACHES}")),
+        Choice::Automatic | Choice::Passt => match by_passt(finder, publish, files).await? {
+            Ok(prepared) => Ok(prepared),
+            Err(error) if choice == Choice::Passt => Err(NetworkError::Passt(error)),
+            Err(error) => {
+                let because = with_causes(&error);
+                slirp(publish, format!("network by slirp ({because}): {SLIRP_REACHES}"))
             }
-            if choice == Choice::Passt {
-                return Err(NetworkError::Passt(last));
+        },
+    }
+}
+
+fn slirp(publish: &[PortForward], notice: String) -> Result<Prepared, NetworkError> {
+    let (ssh, ports) = ports::choose(publish).map_err(NetworkError::NoPort)?;
+    Ok(Prepared {
+        backend: Backend::Slirp,
+        ssh_port: ssh.host,
+        ports,
+        notices: vec![notice],
+        socket: None,
+        process: None,
+    })
+}
+
+/// A network by passt, or why passt cannot carry it here.
+async fn by_passt(
+    finder: &Finder,
+    publish: &[PortForward],
+    files: &Files,
+) -> Result<Result<Prepared, PasstError>, NetworkError> {
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        let (ssh, ports) = ports::choose(publish).map_err(NetworkError::NoPort)?;
+        let forwards: Vec<_> = std::iter::once(ssh).chain(ports.iter().copied()).collect();
+        match passt::start(finder, &forwards, files).await {
+            Ok((process, socket)) => {
+                return Ok(Ok(Prepared {
+                    backend: Backend::Passt,
+                    ssh_port: ssh.host,
+                    ports,
+                    notices: Vec::new(),
+                    socket: Some(socket),
+                    process: Some(process),
+                }));
             }
-            slirp(format!("network by slirp ({}): {SLIRP_REACHES}", with_causes(&last)))
+            // Nobody but its user can choose another.
+            Err(PasstError::PortTaken(Some(lost))) if publish.contains(&lost) => {
+                return Err(NetworkError::Published(lost));
+            }
+            Err(PasstError::PortTaken(_)) if attempt < PORT_ATTEMPTS => {}
+            Err(error) => return Ok(Err(error)),
         }
     }
 }

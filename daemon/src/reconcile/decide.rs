@@ -34,7 +34,7 @@ pub(super) fn strays<'a>(
 
 #[cfg(test)]
 mod tests {
-    use banger_proto::{Cpus, Isolation, Mib, VmId};
+    use banger_proto::{Cpus, Isolation, Mib, Network, VmId};
 
     use super::*;
     use crate::net::Backend;
@@ -54,6 +54,7 @@ mod tests {
                 network_process: None,
                 network: Backend::Slirp,
                 ssh_port: Some(1),
+                ports: Vec::new(),
                 accelerator: Accelerator::Tcg,
                 walls: Vec::new(),
                 notices: Vec::new(),
@@ -73,6 +74,8 @@ mod tests {
             created_at: 0,
             ephemeral: false,
             expires_at: None,
+            network: Network::User,
+            publish: Vec::new(),
             holder: None,
             booted: false,
             phase,

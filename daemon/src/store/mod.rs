@@ -24,5 +24,6 @@ pub use images::{ImageFiles, Images};
 pub use instance::{Instance, InstanceError};
 pub use staging::{Discarded, Staging, StoreError, allocated_bytes, sweep};
 pub(crate) use staging::{GONE, NEW};
+pub(crate) use text::list as texts;
 pub use vm_record::{Given, ImageRef, Phase, Runtime, VmRecord};
 pub use vms::{VmFiles, Vms};

@@ -22,6 +22,31 @@ where
     String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
 }
 
+/// Nouns as a list of their texts.
+pub(crate) mod list {
+    use std::fmt::Display;
+    use std::str::FromStr;
+
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    #[expect(clippy::ptr_arg, reason = "the form that serde calls")]
+    pub(crate) fn serialize<T: Display, S: Serializer>(
+        values: &Vec<T>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(values.iter().map(ToString::to_string))
+    }
+
+    pub(crate) fn deserialize<'de, T, D>(deserializer: D) -> Result<Vec<T>, D::Error>
+    where
+        T: FromStr<Err: Display>,
+        D: Deserializer<'de>,
+    {
+        let texts = Vec::<String>::deserialize(deserializer)?;
+        texts.iter().map(|text| text.parse().map_err(de::Error::custom)).collect()
+    }
+}
+
 /// A size as its number of MiB.
 pub(super) mod mib {
     use banger_proto::Mib;

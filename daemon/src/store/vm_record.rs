@@ -1,6 +1,6 @@
 //! What is remembered of a VM.
 
-use banger_proto::{Cpus, ImageName, Isolation, Mib, VmId, VmName, VmState};
+use banger_proto::{Cpus, ImageName, Isolation, Mib, Network, PortForward, VmId, VmName, VmState};
 use serde::{Deserialize, Serialize};
 
 use super::document::{Document, Migration};
@@ -144,6 +144,12 @@ pub struct VmRecord {
     /// When it is removed whatever it does, in seconds since the epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<i64>,
+    /// Which network it has, for all its life.
+    #[serde(default, with = "text", skip_serializing_if = "is_default")]
+    pub network: Network,
+    /// Which of its ports are published while it runs.
+    #[serde(default, with = "text::list", skip_serializing_if = "Vec::is_empty")]
+    pub publish: Vec<PortForward>,
     /// The process that holds an ephemeral VM, so that a later daemon knows whom to await.
     pub holder: Option<ProcessId>,
     /// Whether its root filesystem has booted: a fresh copy of an image gets what is
@@ -151,6 +157,10 @@ pub struct VmRecord {
     pub booted: bool,
     /// Where it is in its life.
     pub phase: Phase,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Document for VmRecord {
@@ -225,14 +235,21 @@ mod tests {
         std::fs::write(&path, VERSION_1).unwrap();
         let mut record: VmRecord = read(&path).unwrap();
         assert_eq!(record.expires_at, None);
+        assert_eq!((record.network, record.publish.len()), (Network::User, 0));
         record.expires_at = Some(1_700_007_200);
+        record.network = Network::None;
+        record.publish = vec!["8080:80".parse().unwrap(), "53/udp".parse().unwrap()];
+        let publish = record.publish.clone();
         let given = Given { cpus: Cpus::new(1).unwrap(), memory: Mib::new(512).unwrap() };
         if let Phase::Running { runtime } = &mut record.phase {
             assert_eq!(runtime.given.replace(given), None);
+            runtime.machine.ports = publish.clone();
         }
         write(&path, &record).unwrap();
         let record: VmRecord = read(&path).unwrap();
         assert_eq!(record.expires_at, Some(1_700_007_200));
         assert_eq!(record.phase.runtime().unwrap().given, Some(given));
+        assert_eq!(record.phase.runtime().unwrap().machine.ports, publish);
+        assert_eq!((record.network, record.publish), (Network::None, publish));
     }
 }

@@ -7,10 +7,10 @@ use banger_proto::{Code, ImageName, Isolation, NewVm, Refusal, Vm, VmId, VmName,
 use super::{admission, blocking, host_memory, names::made_up, store_refusal};
 use crate::config::Set;
 use crate::context::now;
-use crate::keys;
 use crate::spawn::ProcessId;
 use crate::store::{ImageRecord, ImageRef, Phase, VmFiles, VmRecord};
 use crate::vm::Registry;
+use crate::{keys, net};
 
 /// Makes a VM. An ephemeral one is removed with the process `holder`.
 ///
@@ -22,6 +22,7 @@ pub async fn create_vm(
     new: NewVm,
     holder: Option<ProcessId>,
 ) -> Result<Vm, Refusal> {
+    net::refuse_privileged(&new.publish)?;
     // Names are given, and images chosen, by one at a time.
     let _gate = registry.gate().await;
     let context = registry.context().clone();
@@ -55,6 +56,8 @@ pub async fn create_vm(
         created_at: now(),
         ephemeral: new.ephemeral,
         expires_at: new.lifetime.and_then(|lifetime| lifetime.end(now())),
+        network: new.network,
+        publish: new.publish,
         holder: holder.filter(|_| new.ephemeral),
         booted: false,
         phase: Phase::Created {},

@@ -16,8 +16,11 @@ pub fn ssh_target(vm: &Handle) -> Result<SshTarget, Refusal> {
             .hint(format!("start it first: banger vm start {name}"))
     })?;
     let port = runtime.machine.ssh_port.ok_or_else(|| {
-        Refusal::new(Code::FailedPrecondition, format!("{} has no network", record.name))
-            .hint(format!("see what it says on its console: banger vm logs {}", record.name))
+        Refusal::new(
+            Code::FailedPrecondition,
+            format!("{} has no network: no ssh leads there", record.name),
+        )
+        .hint(format!("use its console: banger console {}", record.name))
     })?;
     let SshIdentity { user, identity_file, known_hosts_file, host_key_alias } = ssh_identity(vm);
     Ok(SshTarget {

@@ -6,8 +6,9 @@ use banger_proto::{Code, Refusal, StartOptions, Vm, VmChange};
 
 use super::task::{Operation, Task};
 use crate::context::now;
+use crate::disk;
 use crate::progress::Teller;
-use crate::verb;
+use crate::verb::{self, blocking, disk_refusal};
 
 impl Task {
     /// Stops and starts with nothing between; what overrules a stop breaks it off there.
@@ -32,8 +33,14 @@ impl Task {
 
     /// Changes the record. What runs goes on with what it has.
     pub(super) async fn set(&mut self, change: VmChange) -> Result<Vm, Refusal> {
-        let changed =
-            verb::changed(&self.record(), change, self.files.work_disk().exists(), now())?;
+        let work_disk = self.files.work_disk();
+        let (changed, grown) = verb::changed(&self.record(), change, work_disk.exists(), now())?;
+        if let Some(size) = grown {
+            blocking(move || {
+                disk::grow_disk(&work_disk, size).map_err(|error| disk_refusal(&error))
+            })
+            .await?;
+        }
         self.save(changed.clone()).await?;
         tracing::info!(vm = %changed.name, ?change, "changed");
         self.published.send_replace(changed);

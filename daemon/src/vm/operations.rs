@@ -7,6 +7,7 @@ use tokio::sync::watch;
 
 use super::ending;
 use super::task::{Operation, Task, ends};
+use crate::net;
 use crate::progress::Teller;
 use crate::spawn::ProcessId;
 use crate::store::{Phase, Runtime, VmRecord};
@@ -29,6 +30,10 @@ impl Task {
         }
         // Before anything is changed: a mistake in a file is no failure of the VM's.
         let settings = self.context.settings().await?;
+        // Nor is a port that somebody else has.
+        let ports = self.context.ports.claim(&record.name, &record.publish)?;
+        net::refuse_privileged(&record.publish)?;
+        net::refuse_taken(&record.publish)?;
         let before = record.phase.clone();
         self.change(|record| record.phase = Phase::Starting {}).await;
         let (interrupt, interrupted) = watch::channel(false);
@@ -49,6 +54,8 @@ impl Task {
                     record.phase = Phase::Running { runtime };
                 })
                 .await;
+                // Claimed again, together with those that were chosen.
+                drop(ports);
                 self.hold_vmm();
                 tracing::info!(vm = %record.name, "runs");
                 Ok(self.view())
@@ -106,7 +113,7 @@ impl Task {
                 return Err(refusal);
             }
         };
-        self.vmm = None;
+        self.let_go();
         let reason = match stopped {
             Stopped::Killed => "killed: it did not shut down by itself".to_owned(),
             Stopped::Orderly | Stopped::Already => String::new(),
@@ -123,7 +130,7 @@ impl Task {
         let (_interrupt, interrupted) = watch::channel(false);
         let deadline = Some(Duration::ZERO);
         verb::stop_vm(&self.context, runtime, &self.files, deadline, teller, interrupted).await?;
-        self.vmm = None;
+        self.let_go();
         let phase = Phase::Stopped { reason: "killed".to_owned() };
         self.published.send_replace(VmRecord { phase, ..record });
         Ok(())
@@ -146,7 +153,7 @@ impl Task {
     }
 
     pub(super) async fn vmm_ended(&mut self) {
-        self.vmm = None;
+        self.let_go();
         let record = self.record();
         let Some(Runtime { machine, .. }) = record.phase.runtime() else { return };
         // What ran for the VMM ends too; the VMM itself has ended already.

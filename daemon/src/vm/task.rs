@@ -12,6 +12,7 @@ use super::handle::{Command, removed};
 use super::view::view;
 use super::{abandoned, expiry};
 use crate::context::Context;
+use crate::net::PortClaim;
 use crate::progress::Teller;
 use crate::spawn::Process;
 use crate::store::{VmFiles, VmRecord};
@@ -31,7 +32,9 @@ pub(super) struct Task {
     /// What came while something else was under way.
     waiting: VecDeque<Command>,
     /// The VMM, while it runs.
-    pub(super) vmm: Option<Process>,
+    vmm: Option<Process>,
+    /// The host's ports that lead to its guest.
+    ports: Option<PortClaim>,
     holds: usize,
     /// The last hold was let go of.
     released: bool,
@@ -90,6 +93,7 @@ impl Task {
             asked,
             waiting: VecDeque::new(),
             vmm: None,
+            ports: None,
             holds: 0,
             released: false,
         }
@@ -170,12 +174,23 @@ impl Task {
 
     /// Holds the VMM that the record names. Where it has ended, that is noticed at once.
     pub(super) fn hold_vmm(&mut self) {
-        if let Some(runtime) = self.record().phase.runtime() {
+        let record = self.record();
+        if let Some(runtime) = record.phase.runtime() {
+            match self.context.ports.claim(&record.name, &runtime.machine.bound()) {
+                Ok(claim) => self.ports = Some(claim),
+                Err(error) => tracing::warn!(vm = %record.name, %error, "two VMs have one port"),
+            }
             match Process::find(&runtime.machine.vmm) {
                 Ok(found) => self.vmm = found,
                 Err(error) => tracing::error!(%error, "cannot look for a VMM"),
             }
         }
+    }
+
+    /// The VMM has ended, and what it had is free.
+    pub(super) fn let_go(&mut self) {
+        self.vmm = None;
+        self.ports = None;
     }
 
     async fn next(&mut self) -> Next {

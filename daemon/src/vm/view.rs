@@ -2,6 +2,7 @@
 
 use banger_proto::{Running, Vm};
 
+use crate::net::{AddressPlan, Backend};
 use crate::store::{Runtime, VmFiles, VmRecord, allocated_bytes};
 
 /// What people see of a VM.
@@ -19,12 +20,16 @@ pub(super) fn view(record: &VmRecord, files: &VmFiles) -> Vm {
         created_at: record.created_at,
         ephemeral: record.ephemeral,
         expires_at: record.expires_at,
+        network: record.network,
+        publish: record.publish.clone(),
         running: record.phase.runtime().map(|Runtime { started_at, given, machine }| Running {
             started_at: *started_at,
             cpus: given.map_or(record.cpus, |given| given.cpus),
             memory: given.map_or(record.memory, |given| given.memory),
             vmm_pid: machine.vmm.pid,
-            ssh_port: machine.ssh_port.unwrap_or(0),
+            ssh_port: machine.ssh_port,
+            ports: machine.ports.clone(),
+            address: (machine.network != Backend::None).then_some(AddressPlan::USER_MODE.address),
             accelerator: machine.accelerator.name().to_owned(),
             network: machine.network.name().to_owned(),
             confinement: machine.walls.clone(),

@@ -5,6 +5,8 @@ use std::os::fd::RawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use banger_proto::PortForward;
+
 use super::spec::{Accelerator, VmmSpec};
 use crate::net::{AddressPlan, MacAddress};
 use crate::spawn::{Program, QEMU};
@@ -57,14 +59,25 @@ pub enum Cable {
     Stream,
     /// QEMU's own user-mode network.
     Slirp {
-        /// Loopback port of the host that leads to the guest's sshd.
-        ssh_port: u16,
+        /// The ports of the host that lead to the guest, its sshd's first.
+        forwards: Vec<PortForward>,
     },
 }
 
 /// QEMU with the q35 machine.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Qemu;
+
+/// A forward as QEMU writes it, in its errors too.
+pub(super) fn hostfwd(forward: &PortForward) -> String {
+    format!(
+        "{}:{}:{}-:{}",
+        forward.protocol.as_str(),
+        forward.address,
+        forward.host.unwrap_or(0),
+        forward.guest
+    )
+}
 
 /// Begins a `key=value` list whose values may hold commas, which QEMU wants doubled.
 fn option(head: &str, values: &[(&str, &Path)]) -> OsString {
@@ -136,16 +149,21 @@ impl Vmm for Qemu {
             Cable::Stream => {
                 Some(format!("stream,id=net,server=off,addr.type=fd,addr.str={NETWORK_DESCRIPTOR}"))
             }
-            Cable::Slirp { ssh_port } => {
+            Cable::Slirp { forwards } => {
                 let plan = AddressPlan::USER_MODE;
-                Some(format!(
-                    "user,id=net,ipv6=off,net={}/{},host={},dns={},dhcpstart={},hostfwd=tcp:127.0.0.1:{ssh_port}-:22",
+                let mut backend = format!(
+                    "user,id=net,ipv6=off,net={}/{},host={},dns={},dhcpstart={}",
                     plan.network(),
                     plan.prefix,
                     plan.gateway,
                     plan.dns,
                     plan.address,
-                ))
+                );
+                for forward in forwards {
+                    backend.push_str(",hostfwd=");
+                    backend.push_str(&hostfwd(forward));
+                }
+                Some(backend)
             }
         };
         if let Some(backend) = backend {
@@ -193,6 +211,7 @@ mod tests {
             cpus: 2,
             memory_mib: 1024,
             network: Choice::Automatic,
+            publish: Vec::new(),
         }
     }
 
@@ -226,7 +245,15 @@ mod tests {
 
     #[test]
     fn accelerated_with_slirp_and_no_initrd() {
-        let run = Run { accelerator: Accelerator::Kvm, network: Cable::Slirp { ssh_port: 40022 } };
+        let run = Run {
+            accelerator: Accelerator::Kvm,
+            network: Cable::Slirp {
+                forwards: vec![
+                    PortForward::loopback(40022, 22),
+                    "0.0.0.0:5353:53/udp".parse().unwrap(),
+                ],
+            },
+        };
         let spec = VmmSpec { initrd: None, ..spec() };
         insta::assert_snapshot!(text(&spec, &run));
     }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use banger_proto::PortForward;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -50,6 +51,8 @@ pub struct VmmSpec {
     pub memory_mib: u64,
     /// Which network it gets.
     pub network: crate::net::Choice,
+    /// Which of its ports are published.
+    pub publish: Vec<PortForward>,
 }
 
 /// Where the files of a run are, in a VM's directory.

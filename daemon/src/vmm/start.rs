@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
+use banger_proto::PortForward;
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt;
@@ -12,7 +13,7 @@ use tokio::net::unix::pipe;
 
 use super::console;
 use super::host::Host;
-use super::qemu::{CONTROL_DESCRIPTOR, Cable, NETWORK_DESCRIPTOR, Places, Qemu, Run, Vmm};
+use super::qemu::{CONTROL_DESCRIPTOR, Cable, NETWORK_DESCRIPTOR, Places, Qemu, Run, Vmm, hostfwd};
 use super::qmp::{Qmp, with_short_path};
 use super::spec::{Accelerator, Files, VmmSpec};
 use super::walls::{self, INFO_DESCRIPTOR, Walls};
@@ -36,12 +37,24 @@ pub struct Running {
     pub network: Backend,
     /// Port on 127.0.0.1 that leads to the guest's sshd.
     pub ssh_port: Option<u16>,
+    /// What is published, each with its port of the host.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "crate::store::texts")]
+    pub ports: Vec<PortForward>,
     /// What executes the guest's instructions.
     pub accelerator: Accelerator,
     /// Which walls hold around the VMM, each in one line for people.
     pub walls: Vec<String>,
     /// What the user should know, each in one line.
     pub notices: Vec<String>,
+}
+
+impl Running {
+    /// The ports of the host that lead to the guest, its sshd's among them.
+    #[must_use]
+    pub fn bound(&self) -> Vec<PortForward> {
+        let ssh = self.ssh_port.map(|port| PortForward::loopback(port, 22));
+        ssh.into_iter().chain(self.ports.iter().copied()).collect()
+    }
 }
 
 /// A VM that could not be started. Nothing of it is left running.
@@ -71,9 +84,12 @@ pub enum StartError {
         /// The last lines of what it said.
         log: String,
     },
-    /// The port for the guest's sshd was taken, again and again.
-    #[error("other programs kept taking the port for the guest's sshd; try again")]
-    PortTaken,
+    /// A port that was chosen was taken, again and again.
+    #[error("other programs kept taking the ports that were chosen; try again")]
+    PortTaken {
+        /// The last lines of what QEMU said.
+        log: String,
+    },
     /// QEMU does not answer on its control socket.
     #[error("the VMM did not answer in time: {log}")]
     Silent {
@@ -92,9 +108,9 @@ pub async fn start(host: &Host, spec: &VmmSpec) -> Result<Running, StartError> {
     let mut attempt = 0;
     loop {
         attempt += 1;
-        let network = net::prepare(&host.finder, spec.network, &files).await?;
+        let network = net::prepare(&host.finder, spec.network, &spec.publish, &files).await?;
         match start_once(host, spec, &files, network).await {
-            Err(StartError::PortTaken) if attempt < ATTEMPTS => {}
+            Err(StartError::PortTaken { .. }) if attempt < ATTEMPTS => {}
             outcome => return outcome,
         }
     }
@@ -128,7 +144,12 @@ async fn start_once(
         accelerator: host.accelerator,
         network: match (network.backend, network.ssh_port) {
             (Backend::Passt, _) => Cable::Stream,
-            (Backend::Slirp, Some(ssh_port)) => Cable::Slirp { ssh_port },
+            (Backend::Slirp, Some(ssh)) => {
+                let ssh = PortForward::loopback(ssh, 22);
+                Cable::Slirp {
+                    forwards: std::iter::once(ssh).chain(network.ports.iter().copied()).collect(),
+                }
+            }
             (Backend::Slirp | Backend::None, _) => Cable::None,
         },
     };
@@ -152,7 +173,9 @@ async fn start_once(
         launch = launch.descriptor(NETWORK_DESCRIPTOR, socket);
     }
     let mut attempt = Attempt { started: launch.start()?, succeeded: false };
-    let vmm = attend(&mut attempt.started, info, files).await?;
+    let vmm = attend(&mut attempt.started, info, files)
+        .await
+        .map_err(|error| blame_published(error, &spec.publish))?;
     attempt.succeeded = true;
     Ok(Running {
         walls: walls::observe(vmm.pid),
@@ -160,6 +183,7 @@ async fn start_once(
         network_process: network.process.map(|process| process.id().clone()),
         network: network.backend,
         ssh_port: network.ssh_port,
+        ports: network.ports,
         accelerator: run.accelerator,
         notices: host.notices().iter().chain(&network.notices).cloned().collect(),
     })
@@ -220,10 +244,24 @@ async fn attend(
             let _ended = tokio::time::timeout(Duration::from_secs(2), started.child.wait()).await;
             let log = log();
             if log.contains("Could not set up host forwarding rule") {
-                return Err(StartError::PortTaken);
+                return Err(StartError::PortTaken { log });
             }
             Err(StartError::Ended { log })
         }
+    }
+}
+
+/// A port that only its user can choose anew is no reason to try again.
+fn blame_published(error: StartError, publish: &[PortForward]) -> StartError {
+    let lost = match &error {
+        StartError::PortTaken { log } => {
+            publish.iter().find(|port| port.host.is_some() && log.contains(&hostfwd(port)))
+        }
+        _ => None,
+    };
+    match lost {
+        Some(lost) => NetworkError::Published(*lost).into(),
+        None => error,
     }
 }
 

@@ -267,6 +267,7 @@ mod tests {
             cpus: 1,
             memory_mib: 256,
             network: Choice::Automatic,
+            publish: Vec::new(),
         };
         let host = Places {
             kernel: spec.kernel.clone(),

@@ -1,6 +1,6 @@
 //! `banger vm create`.
 
-use banger_proto::{Cpus, ImageName, Lifetime, Mib, NewVm, VmName};
+use banger_proto::{Cpus, ImageName, Lifetime, Mib, Network, NewVm, PortForward, VmName};
 
 use crate::bangerd;
 use crate::failure::Outcome;
@@ -30,13 +30,21 @@ pub(super) struct Shape {
     /// Remove it after this time, whatever it does then, as in 30m or 2h [default: never]
     #[arg(long, value_name = "TIME")]
     ttl: Option<Lifetime>,
+    /// Network: user, or none for no card at all, where only the console leads
+    #[arg(long, value_name = "NETWORK", default_value_t)]
+    pub(super) net: Network,
+    /// Publish a port of the guest, as in 8080:80, 5353:53/udp, or 80 for a free port of this
+    /// computer; on 127.0.0.1 unless an address stands before. Several times for several ports
+    #[arg(short, long, value_name = "[[ADDRESS:]HOST:]GUEST")]
+    publish: Vec<PortForward>,
 }
 
 impl Shape {
     /// The VM to ask for.
     pub(super) fn new_vm(self, ephemeral: bool) -> NewVm {
-        let Self { name, image, cpus, memory, disk, force, ttl: lifetime } = self;
-        NewVm { name, image, cpus, memory, disk, ephemeral, force, lifetime }
+        let Self { name, image, cpus, memory, disk, force, ttl: lifetime, net, publish } = self;
+        let network = net;
+        NewVm { name, image, cpus, memory, disk, ephemeral, force, lifetime, network, publish }
     }
 }
 

@@ -6,8 +6,10 @@ mod create;
 mod exec;
 mod in_guest;
 mod inspect;
+mod ip;
 mod logs;
 mod ls;
+mod port;
 mod restart;
 mod rm;
 mod run;
@@ -46,6 +48,10 @@ pub(crate) enum VmCommand {
     Set(set::Arguments),
     /// Wait until a VM has stopped, runs, or answers
     Wait(wait::Arguments),
+    /// Show a guest's address
+    Ip(ip::Arguments),
+    /// Show the ports that a VM publishes
+    Port(port::Arguments),
     /// List VMs
     #[command(visible_alias = "list")]
     Ls(ls::Arguments),
@@ -100,6 +106,8 @@ impl VmCommand {
             Self::Restart(restart) => restart.run(terminal).await,
             Self::Set(set) => set.run(terminal).await,
             Self::Wait(wait) => wait.run(terminal).await,
+            Self::Ip(ip) => ip.run(terminal).await,
+            Self::Port(port) => port.run(terminal).await,
             Self::Ls(ls) => ls.run(terminal).await,
             Self::Inspect(inspect) => inspect.run(terminal).await,
             Self::Ssh(ssh) => ssh.run(terminal).await,

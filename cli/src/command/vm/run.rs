@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::time::{Duration, Instant};
 
 use banger_proto::client::Client;
-use banger_proto::{StartOptions, Vm, VmRef};
+use banger_proto::{Code, Network, Refusal, StartOptions, Vm, VmRef};
 
 use super::create::Shape;
 use super::in_guest::InGuest;
@@ -40,6 +40,14 @@ impl Arguments {
     pub(crate) async fn run(self, terminal: Terminal) -> Outcome {
         let mut timings = Timings::begin();
         let setting = self.place.setting()?;
+        if self.shape.net == Network::None {
+            return Err(Refusal::new(
+                Code::InvalidArgument,
+                "run reaches its guest by ssh, and without a network nothing leads there",
+            )
+            .hint("banger create --net none, banger start, and banger console")
+            .into());
+        }
         let mut interrupts = Interrupts::listen().map_err(Failure::Begin)?;
         let mut client = bangerd::connect(terminal).await?;
         let force = self.shape.force;

@@ -20,7 +20,7 @@ pub(crate) struct Arguments {
     /// Memory from the next start on, as in 512M or 2G
     #[arg(long, value_name = "SIZE", group = "change")]
     memory: Option<Mib>,
-    /// Size of the work disk, before the first start has made it
+    /// Size of the work disk; one that is made already grows, while its VM does not run
     #[arg(long, value_name = "SIZE", group = "change")]
     disk: Option<Mib>,
     /// Remove it after this time from now, as in 30m or 2h, or `never`

@@ -1,8 +1,9 @@
 //! How a VM is shown: rows, fields, JSON.
 
-use banger_proto::{BrokenVm, Running, Vm, VmState};
+use banger_proto::{BrokenVm, PortForward, Protocol, Running, Vm, VmState};
 use serde::Serialize;
 
+use super::port;
 use crate::terminal::{age, bytes, fields, left, moment, table};
 
 /// A VM as JSON. Names and units are a promise to scripts.
@@ -22,6 +23,9 @@ pub(super) struct Json<'a> {
     ephemeral: bool,
     /// Seconds since the epoch at which it is removed; `null`: never.
     expires_at: Option<i64>,
+    network: &'static str,
+    /// What is to be published, as `--publish` takes it.
+    publish: Vec<String>,
     directory: String,
     allocated_bytes: u64,
     /// `null` while it does not run.
@@ -36,7 +40,10 @@ struct JsonRunning<'a> {
     cpus: u8,
     memory_mib: u64,
     vmm_pid: u32,
-    ssh_port: u16,
+    /// `null` without a network, as the address.
+    ssh_port: Option<u16>,
+    address: Option<String>,
+    ports: Vec<port::Json>,
     accelerator: &'a str,
     network: &'a str,
     confinement: &'a [String],
@@ -57,6 +64,8 @@ impl<'a> From<&'a Vm> for Json<'a> {
             created_at: vm.created_at,
             ephemeral: vm.ephemeral,
             expires_at: vm.expires_at,
+            network: vm.network.as_str(),
+            publish: vm.publish.iter().map(ToString::to_string).collect(),
             directory: vm.directory.to_string_lossy().into_owned(),
             allocated_bytes: vm.allocated_bytes,
             running: vm.running.as_ref().map(JsonRunning::from),
@@ -72,6 +81,8 @@ impl<'a> From<&'a Running> for JsonRunning<'a> {
             memory_mib: running.memory.get(),
             vmm_pid: running.vmm_pid,
             ssh_port: running.ssh_port,
+            address: running.address.map(|address| address.to_string()),
+            ports: running.ports.iter().map(port::Json::from).collect(),
             accelerator: &running.accelerator,
             network: &running.network,
             confinement: &running.confinement,
@@ -81,6 +92,7 @@ impl<'a> From<&'a Running> for JsonRunning<'a> {
 
 /// One row a VM, those that cannot be used last.
 pub(super) fn rows(vms: &[Vm], broken: &[BrokenVm]) -> String {
+    let limited = vms.iter().any(|vm| vm.expires_at.is_some());
     let rows = vms
         .iter()
         .map(|vm| {
@@ -88,24 +100,43 @@ pub(super) fn rows(vms: &[Vm], broken: &[BrokenVm]) -> String {
                 (Some(running), VmState::Running) => format!("running {}", age(running.started_at)),
                 (_, state) => state.to_string(),
             };
-            vec![
+            let mut row = vec![
                 vm.name.to_string(),
                 since,
                 vm.image.to_string(),
                 vm.cpus.to_string(),
                 vm.memory.to_string(),
-                vm.disk.to_string(),
-                bytes(vm.allocated_bytes),
-            ]
+                ports(vm),
+                age(vm.created_at),
+            ];
+            if limited {
+                row.push(vm.expires_at.map(left).unwrap_or_default());
+            }
+            row
         })
         .chain(broken.iter().map(|vm| {
             let unknown = || "-".to_owned();
-            let [image, cpus, memory, disk] = [(); 4].map(|()| unknown());
-            let size = bytes(vm.allocated_bytes);
-            vec![vm.label(), "broken".to_owned(), image, cpus, memory, disk, size]
+            let [image, cpus, memory, ports, age] = [(); 5].map(|()| unknown());
+            vec![vm.label(), "broken".to_owned(), image, cpus, memory, ports, age]
         }))
         .collect();
-    table(&["NAME", "STATE", "IMAGE", "CPUS", "MEMORY", "DISK", "ON HOST"], rows)
+    let mut heading = vec!["NAME", "STATE", "IMAGE", "CPUS", "MEMORY", "PORTS", "AGE"];
+    heading.extend(limited.then_some("TTL"));
+    table(&heading, rows)
+}
+
+/// `8080->80`, with all that is not the usual: another address, UDP.
+fn ports(vm: &Vm) -> String {
+    let short = |port: &PortForward| {
+        let address = match port.address.is_loopback() {
+            true => String::new(),
+            false => format!("{}:", port.address),
+        };
+        let protocol = if port.protocol == Protocol::Udp { "/udp" } else { "" };
+        format!("{address}{}->{}{protocol}", port.host.unwrap_or(0), port.guest)
+    };
+    let bound = vm.running.iter().flat_map(|running| &running.ports);
+    bound.map(short).collect::<Vec<_>>().join(" ")
 }
 
 /// Every field of one VM.
@@ -125,13 +156,20 @@ pub(super) fn details(vm: &Vm) -> String {
         ("created", moment(vm.created_at)),
         ("started", text(|r| moment(r.started_at))),
         ("accelerator", text(|r| r.accelerator.clone())),
-        ("network", text(|r| r.network.clone())),
-        ("ssh", text(|r| format!("127.0.0.1 port {}", r.ssh_port))),
+        ("network", running.map_or_else(|| vm.network.to_string(), |r| r.network.clone())),
+        ("address", text(|r| r.address.map(|address| address.to_string()).unwrap_or_default())),
+        ("ssh", text(|r| r.ssh_port.map(|p| format!("127.0.0.1 port {p}")).unwrap_or_default())),
         ("vmm", text(|r| format!("process {}", r.vmm_pid))),
         ("files", vm.directory.display().to_string()),
         ("on host", bytes(vm.allocated_bytes)),
         ("kept", kept(vm)),
     ];
+    match running {
+        Some(running) => {
+            rows.extend(running.ports.iter().map(|port| ("published", port.arrow())));
+        }
+        None => rows.extend(vm.publish.iter().map(|port| ("publishes", port.to_string()))),
+    }
     if let Some(running) = running {
         rows.extend(running.confinement.iter().map(|wall| ("confined", wall.clone())));
     }
@@ -156,7 +194,7 @@ fn kept(vm: &Vm) -> String {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use banger_proto::{Cpus, Isolation, Mib};
+    use banger_proto::{Cpus, Isolation, Mib, Network};
 
     use super::*;
 
@@ -174,12 +212,16 @@ pub(super) mod tests {
             created_at: 1_795_219_512,
             ephemeral: false,
             expires_at: None,
+            network: Network::User,
+            publish: vec!["8080:80".parse().unwrap(), "0.0.0.0:53:53/udp".parse().unwrap()],
             running: Some(Running {
                 started_at: 1_795_219_520,
                 cpus: Cpus::new(2).unwrap(),
                 memory: Mib::new(512).unwrap(),
                 vmm_pid: 4711,
-                ssh_port: 40_022,
+                ssh_port: Some(40_022),
+                ports: vec!["8080:80".parse().unwrap(), "0.0.0.0:53:53/udp".parse().unwrap()],
+                address: Some(std::net::Ipv4Addr::new(10, 0, 2, 15)),
                 accelerator: "tcg".into(),
                 network: "passt".into(),
                 confinement: vec!["seccomp".into(), "bubblewrap".into()],
@@ -204,7 +246,18 @@ pub(super) mod tests {
             directory: "/d".into(),
             allocated_bytes: 4096,
         };
-        insta::assert_snapshot!(rows(&[stopped], &[broken]));
+        let shown = rows(&[stopped], &[broken]).replace(&age(vm().created_at), "3 hours");
+        insta::assert_snapshot!(shown);
+    }
+
+    #[test]
+    fn a_row_says_what_is_published_and_when_it_goes() {
+        assert_eq!(ports(&vm()), "8080->80 0.0.0.0:53->53/udp");
+        assert!(!rows(&[vm()], &[]).contains("TTL"));
+        let limited = Vm { expires_at: Some(0), ..vm() };
+        let shown = rows(&[vm(), limited], &[]);
+        assert!(shown.lines().next().unwrap().ends_with("TTL"), "{shown}");
+        assert!(shown.trim_end().ends_with("0 seconds"), "{shown}");
     }
 
     #[test]

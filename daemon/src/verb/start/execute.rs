@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use banger_proto::{Code, Mib, Refusal, Stage, StartOptions, Vm};
+use banger_proto::{Code, Mib, Network, Refusal, Stage, StartOptions, Vm};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -14,7 +14,7 @@ use crate::config::Settings;
 use crate::context::{Context, now};
 use crate::disk::{self, Copied};
 use crate::guest::{self, GuestSpec, Root, wait::WaitError};
-use crate::net::{AddressPlan, Choice, MacAddress};
+use crate::net::{self, AddressPlan, Choice, MacAddress, NetworkError};
 use crate::progress::{Sparingly, Teller};
 use crate::store::{Given, Runtime, VmFiles, VmRecord};
 use crate::verb::admission::{self, Growth};
@@ -208,7 +208,11 @@ impl Start {
                     work_disk,
                     cpus: self.record.cpus.get().into(),
                     memory_mib: self.record.memory.get(),
-                    network: Choice::Automatic,
+                    network: match self.record.network {
+                        Network::User => Choice::Automatic,
+                        Network::None => Choice::None,
+                    },
+                    publish: self.record.publish.clone(),
                 };
                 teller.stage(Stage::START_VMM, "", self.start_vmm(&spec, host)).await
             }
@@ -229,7 +233,10 @@ impl Start {
             let disk = disk::filesystem_uuid(&work_disk).map_err(|error| disk_refusal(&error))?;
             let spec = GuestSpec {
                 name: record.name.to_string(),
-                network: Some((MacAddress::of(record.uuid()), AddressPlan::USER_MODE)),
+                network: match record.network {
+                    Network::User => Some((MacAddress::of(record.uuid()), AddressPlan::USER_MODE)),
+                    Network::None => None,
+                },
                 work_disk: disk.unwrap_or(record.uuid()),
                 host_keys: files.host_keys().map_err(|error| store_refusal(&error))?,
                 first_boot,
@@ -282,14 +289,19 @@ impl Start {
 
     async fn wait_for_guest(&mut self) -> Result<(), Refusal> {
         let Some(running) = &self.running else { return Ok(()) };
-        // Nobody can reach a guest without a network: that its VMM runs is all there is.
-        let Some(port) = running.ssh_port else { return Ok(()) };
         let files = self.files.run();
         let mut interrupted = self.interrupted.clone();
         let usual = || self.settings.boot(running.accelerator);
         let deadline = self.options.timeout.unwrap_or_else(usual);
+        let answered = async {
+            match running.ssh_port {
+                Some(port) => guest::wait::for_ssh(port, &running.vmm, &files, deadline).await,
+                // It says so on its console: nothing else leads there.
+                None => guest::wait::for_boot(&running.vmm, &files, deadline).await,
+            }
+        };
         tokio::select! {
-            answered = guest::wait::for_ssh(port, &running.vmm, &files, deadline) => {
+            answered = answered => {
                 answered.map_err(|error| guest_refusal(&error, &self.record))
             }
             Ok(_) = interrupted.wait_for(|&now| now) => Err(self.broken_off()),
@@ -322,8 +334,11 @@ async fn copy(
 
 fn vmm_refusal(error: &StartError) -> Refusal {
     let code = match error {
+        StartError::Network(NetworkError::Published(port)) => {
+            return net::taken(port, &std::io::ErrorKind::AddrInUse.into());
+        }
         StartError::Missing(_) | StartError::Network(_) => Code::FailedPrecondition,
-        StartError::PortTaken => Code::Unavailable,
+        StartError::PortTaken { .. } => Code::Unavailable,
         _ => Code::Internal,
     };
     Refusal::from_error(code, error)
@@ -331,7 +346,7 @@ fn vmm_refusal(error: &StartError) -> Refusal {
 
 fn guest_refusal(error: &WaitError, record: &VmRecord) -> Refusal {
     let code = match error {
-        WaitError::TimedOut { .. } => Code::DeadlineExceeded,
+        WaitError::TimedOut { .. } | WaitError::NotBooted { .. } => Code::DeadlineExceeded,
         _ => Code::Internal,
     };
     let mut refusal = Refusal::from_error(code, error)

@@ -92,7 +92,7 @@ pub(super) fn plan(record: &VmRecord, situation: &Situation) -> Result<Vec<Step>
 mod tests {
     use std::path::Path;
 
-    use banger_proto::{Cpus, Isolation, VmId};
+    use banger_proto::{Cpus, Isolation, Network, VmId};
 
     use super::*;
     use crate::store::{ImageRef, Phase};
@@ -109,6 +109,8 @@ mod tests {
             created_at: 0,
             ephemeral: false,
             expires_at: None,
+            network: Network::User,
+            publish: Vec::new(),
             holder: None,
             booted: false,
             phase: Phase::Created {},

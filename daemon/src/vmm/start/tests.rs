@@ -35,6 +35,7 @@ fn vm(folder: &Path, network: Choice) -> VmmSpec {
         cpus: 1,
         memory_mib: 64,
         network,
+        publish: Vec::new(),
     }
 }
 
