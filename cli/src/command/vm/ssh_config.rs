@@ -73,8 +73,8 @@ fn block(program: &Path, name: &VmName, identity: &SshIdentity) -> Vec<u8> {
         block.push(b'\n');
     }
     block.extend_from_slice(FIXED.as_bytes());
-    // A line for a shell, in which ssh replaces %x.
-    let mut command = b"exec ".to_vec();
+    // A line for a shell, which ssh puts exec before, and in which it replaces %x.
+    let mut command = Vec::new();
     word(program.as_os_str(), &mut command);
     command.extend_from_slice(b" ssh-proxy ");
     word(OsStr::from_bytes(host_key_alias.to_string().as_bytes()), &mut command);
@@ -128,7 +128,7 @@ mod tests {
             "stricthostkeychecking true",
             "identitiesonly yes",
             "userknownhostsfile /home/ann/a b/100%/known \"hosts\"",
-            "proxycommand exec '/home/ann/a b/it'\\''s 100%%/banger' ssh-proxy '67e55044-10b1-426f-9247-bb680e5fe0c8'",
+            "proxycommand '/home/ann/a b/it'\\''s 100%%/banger' ssh-proxy '67e55044-10b1-426f-9247-bb680e5fe0c8'",
         ] {
             assert!(text.lines().any(|told| told == line), "{line} in\n{text}");
         }
