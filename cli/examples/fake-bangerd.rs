@@ -86,6 +86,22 @@ fn vm(name: &str) -> Vm {
     }
 }
 
+fn image(name: &str) -> Image {
+    Image {
+        name: name.parse().unwrap(),
+        id: "1".into(),
+        created_at: 0,
+        rootfs_size: Mib::new(1024).unwrap(),
+        allocated_bytes: 640 << 20,
+        kernel_release: "6.1".into(),
+        has_initrd: true,
+        work_seed_size: None,
+        source: "tar".into(),
+        directory: "/nowhere".into(),
+        used_by: vec!["web".parse().unwrap()],
+    }
+}
+
 /// The name that a reference has here: ids are not kept.
 fn name(vm: Option<wire::VmRef>) -> String {
     match vm.unwrap().name_or_id.parse().unwrap() {
@@ -185,7 +201,22 @@ impl Daemon for Fake {
         &self,
         _: Request<wire::ShowConfigRequest>,
     ) -> Answer<wire::ShowConfigResponse> {
-        Err(Status::unimplemented("not in the fake"))
+        let file = wire::Setting {
+            key: "vm.memory".into(),
+            value: Some("2G".into()),
+            origin: wire::SettingOrigin::File.into(),
+            file: "/etc/banger/10.toml".into(),
+            line: 3,
+            ..wire::Setting::default()
+        };
+        let default = wire::Setting {
+            key: "vm.image".into(),
+            note: "the only image there is".into(),
+            origin: wire::SettingOrigin::Default.into(),
+            ..wire::Setting::default()
+        };
+        let files = vec!["/etc/banger/10.toml".into()];
+        Ok(Response::new(wire::ShowConfigResponse { settings: vec![default, file], files }))
     }
 
     async fn import_image(
@@ -210,19 +241,7 @@ impl Daemon for Fake {
             return Err(Refusal::new(Code::Aborted, "the tar was cut").into());
         }
         let stage = Stage { name: "import_rootfs".into(), detail: "from tar".into() };
-        let image = Image {
-            name: header.name.parse().unwrap(),
-            id: "1".into(),
-            created_at: 0,
-            rootfs_size: Mib::new(1024).unwrap(),
-            allocated_bytes: bytes,
-            kernel_release: "6.1".into(),
-            has_initrd: true,
-            work_seed_size: None,
-            source: "tar".into(),
-            directory: "/nowhere".into(),
-            used_by: Vec::new(),
-        };
+        let image = Image { allocated_bytes: bytes, used_by: Vec::new(), ..image(&header.name) };
         Ok(Response::new(all(vec![
             Ok(Event::StageStarted(stage.clone())),
             Ok(Event::Progress(Progress { bytes, total_bytes: None })),
@@ -249,17 +268,39 @@ impl Daemon for Fake {
         &self,
         _: Request<wire::CollectGarbageRequest>,
     ) -> Answer<wire::CollectGarbageResponse> {
-        Ok(Response::new(wire::CollectGarbageResponse::default()))
+        let folder = wire::Garbage {
+            kind: "half-made image".into(),
+            path: "/nowhere/.new-1".into(),
+            bytes: 3 << 20,
+            since: 1,
+            reason: "no daemon makes it any more".into(),
+            fate: wire::GarbageFate::Removable.into(),
+            ..wire::Garbage::default()
+        };
+        let process = wire::Garbage {
+            kind: "process".into(),
+            pid: 7,
+            since: 2,
+            reason: "its VM is gone".into(),
+            fate: wire::GarbageFate::LeftAlone.into(),
+            ..wire::Garbage::default()
+        };
+        Ok(Response::new(wire::CollectGarbageResponse { garbage: vec![folder, process] }))
     }
 
     async fn list_images(
         &self,
         _: Request<wire::ListImagesRequest>,
     ) -> Answer<wire::ListImagesResponse> {
-        Ok(Response::new(wire::ListImagesResponse::default()))
+        let all = if told("no images") { &[][..] } else { &["debian", "tools"] };
+        let images = all.iter().map(|name| image(name).into()).collect();
+        Ok(Response::new(wire::ListImagesResponse { images }))
     }
 
-    async fn get_image(&self, _: Request<wire::GetImageRequest>) -> Answer<wire::Image> {
+    async fn get_image(&self, request: Request<wire::GetImageRequest>) -> Answer<wire::Image> {
+        if request.into_inner().name == "debian" {
+            return Ok(Response::new(image("debian").into()));
+        }
         Err(Refusal::new(Code::NotFound, "there is no such image").into())
     }
 
@@ -369,7 +410,11 @@ impl Daemon for Fake {
     }
 
     async fn get_vm(&self, request: Request<wire::GetVmRequest>) -> Answer<wire::Vm> {
-        Ok(Response::new(vm(&name(request.into_inner().vm)).into()))
+        let vm = vm(&name(request.into_inner().vm));
+        let stopped = vm.name.as_str() == "stopped";
+        let (state, running) =
+            if stopped { (VmState::Stopped, None) } else { (vm.state, vm.running) };
+        Ok(Response::new(Vm { state, running, ..vm }.into()))
     }
 
     async fn get_ssh_target(

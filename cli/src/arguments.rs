@@ -1,8 +1,13 @@
 //! What can be typed; each command's own arguments stand in its file.
 
-use clap::Parser;
+use std::ffi::OsString;
+
+use clap::error::ErrorKind;
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser};
 
 use crate::command::Command;
+use crate::exit_codes;
+use crate::terminal::{JsonError, Terminal};
 
 /// Disposable Linux microVMs on your own machine.
 #[derive(Debug, Parser)]
@@ -11,11 +16,7 @@ use crate::command::Command;
     version,
     propagate_version = false,
     disable_help_subcommand = true,
-    after_help = "\
-Exit codes: 0 done, 1 failed, 2 wrong usage. run, exec and ssh pass on the exit code of what ran
-in the guest (128 + n when signal n killed it); 125 says that banger itself failed.
-
-The everyday commands are short for `banger vm ...`: `banger run` is `banger vm run`."
+    after_help = exit_codes::help()
 )]
 pub(crate) struct Arguments {
     /// Only results and errors.
@@ -26,11 +27,57 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
+/// All that can be typed.
+pub(crate) fn command() -> clap::Command {
+    Arguments::command()
+}
+
+/// What was typed, and whether it asks for JSON.
+///
+/// # Errors
+/// A mistake, or help that was asked for.
+pub(crate) fn parse() -> Result<(Arguments, bool), clap::Error> {
+    parse_from(std::env::args_os())
+}
+
+fn parse_from(words: impl Iterator<Item = OsString>) -> Result<(Arguments, bool), clap::Error> {
+    let matches = command().try_get_matches_from(words)?;
+    let json = wants_json(&matches);
+    Ok((Arguments::from_arg_matches(&matches)?, json))
+}
+
+/// Whether the command that is meant was given `--json`.
+fn wants_json(matches: &ArgMatches) -> bool {
+    let mut here = matches;
+    loop {
+        if let Ok(Some(true)) = here.try_get_one::<bool>("json") {
+            return true;
+        }
+        match here.subcommand() {
+            Some((_, below)) => here = below,
+            None => return false,
+        }
+    }
+}
+
+/// Says what is wrong with a command line, or the help that was asked for, and gives the
+/// exit code.
+pub(crate) fn tell(error: &clap::Error) -> u8 {
+    let help = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    let mut words = std::env::args_os().skip(1).take_while(|word| word != "--");
+    if !help && words.any(|word| word == "--json") {
+        let text = error.render().to_string();
+        Terminal::new(false).with_json(true).error(&JsonError::usage(&text));
+    } else {
+        // Help is no mistake, and goes to standard output.
+        let _nobody_reads = error.print();
+    }
+    u8::try_from(error.exit_code()).unwrap_or(exit_codes::USAGE)
+}
+
 #[cfg(test)]
 mod tests {
     use std::fmt::Write;
-
-    use clap::CommandFactory;
 
     use super::*;
     use crate::command::VmCommand;
@@ -80,6 +127,16 @@ mod tests {
             Command::Short(VmCommand::Exec(exec)) => assert_eq!(exec.command, ["--", "-x"]),
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn json_is_asked_of_banger_and_not_of_the_guest() {
+        let json = |line: &[&str]| parse_from(line.iter().map(OsString::from)).unwrap().1;
+        assert!(json(&["banger", "ls", "--json"]));
+        assert!(json(&["banger", "vm", "inspect", "web", "--json"]));
+        assert!(!json(&["banger", "ls"]));
+        assert!(!json(&["banger", "exec", "web", "ls", "--json"]));
+        assert!(!json(&["banger", "run", "--", "--json"]));
     }
 
     #[test]

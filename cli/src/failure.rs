@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use banger_proto::Refusal;
+use banger_proto::{Code, Refusal};
 
 use crate::bangerd::DaemonError;
 use crate::command::NoVariable;
@@ -123,6 +123,20 @@ impl Failure {
             cause = error.source();
         }
         chain
+    }
+
+    /// The kind, for scripts.
+    pub(crate) const fn code(&self) -> &'static str {
+        match self {
+            Self::Refused(refusal) => refusal.code.as_str(),
+            Self::Daemon(DaemonError::Root | DaemonError::NotFound { .. }) => {
+                Code::FailedPrecondition.as_str()
+            }
+            Self::Daemon(_) | Self::Ssh(_) => Code::Unavailable.as_str(),
+            Self::Input { .. } | Self::TypedImage => Code::InvalidArgument.as_str(),
+            Self::Interrupted(_) => Code::Aborted.as_str(),
+            _ => Code::Internal.as_str(),
+        }
     }
 
     /// What to do next; empty when there is nothing sensible to say.

@@ -5,6 +5,7 @@ mod bangerd;
 mod command;
 mod copy;
 mod detach_keys;
+mod exit_codes;
 mod failure;
 mod interrupt;
 mod ssh;
@@ -13,22 +14,16 @@ mod terminal;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use crate::arguments::Arguments;
 use crate::failure::{Failure, Outcome};
 use crate::terminal::Terminal;
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
-        Ok(arguments) => arguments,
-        Err(error) => {
-            // Help is no mistake, and goes to standard output; mistakes are 2.
-            let _nobody_reads = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
-        }
+    let (arguments, json) = match arguments::parse() {
+        Ok(parsed) => parsed,
+        Err(error) => return ExitCode::from(arguments::tell(&error)),
     };
-    let terminal = Terminal::new(arguments.quiet);
+    let terminal = Terminal::new(arguments.quiet).with_json(json);
     let failed = arguments.command.failure_code();
     let afterwards = arguments.command.when_interrupted();
     ExitCode::from(match run(arguments, terminal) {

@@ -43,6 +43,23 @@ impl Code {
         (Self::DataLoss, tonic::Code::DataLoss),
         (Self::Internal, tonic::Code::Internal),
     ];
+
+    /// The word for it, for scripts: gRPC's in lower case.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidArgument => "invalid_argument",
+            Self::NotFound => "not_found",
+            Self::AlreadyExists => "already_exists",
+            Self::FailedPrecondition => "failed_precondition",
+            Self::ResourceExhausted => "resource_exhausted",
+            Self::Aborted => "aborted",
+            Self::DeadlineExceeded => "deadline_exceeded",
+            Self::Unavailable => "unavailable",
+            Self::DataLoss => "data_loss",
+            Self::Internal => "internal",
+        }
+    }
 }
 
 /// A failed call.

@@ -41,9 +41,14 @@ impl ConfigCommand {
 
 /// A setting as scripts see it; fields are added and never change their meaning.
 #[derive(Debug, Serialize)]
-struct Json<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "Setting"))]
+pub(crate) struct Json<'a> {
+    /// As in `vm.memory`; a list has one setting an entry.
     key: &'a str,
+    /// As it would be typed; `null` where it is decided anew each time.
     value: Option<&'a str>,
+    /// How the value was found, for people; empty when there is nothing to say.
     note: &'a str,
     /// `file`, `default` or `computed`.
     origin: &'static str,

@@ -25,16 +25,20 @@ pub(crate) struct Arguments {
 
 /// Garbage as JSON. Names and units are a promise to scripts.
 #[derive(Debug, Serialize)]
-struct Json<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "Garbage"))]
+pub(crate) struct Json<'a> {
+    /// What it is, in a few words.
     kind: &'a str,
     /// `null` for a process.
     path: Option<String>,
     /// `null` for what is no process.
     pid: Option<u32>,
     bytes: u64,
-    /// Seconds since the epoch.
-    since: i64,
+    /// Seconds since the epoch: when it was last changed, or began to run.
+    changed_at: i64,
     reason: &'a str,
+    /// `removable`, `removed`, `stays` or `left alone`.
     fate: &'static str,
     /// Why it stays, where its removal failed.
     failure: Option<&'a str>,
@@ -55,7 +59,7 @@ impl<'a> From<&'a Garbage> for Json<'a> {
             path,
             pid,
             bytes: garbage.bytes,
-            since: garbage.since,
+            changed_at: garbage.since,
             reason: &garbage.reason,
             fate: garbage.fate.as_str(),
             failure,

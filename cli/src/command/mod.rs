@@ -4,6 +4,8 @@ mod config;
 mod daemon;
 mod gc;
 mod image;
+#[cfg(test)]
+mod schema;
 mod version;
 mod vm;
 
@@ -14,13 +16,9 @@ pub(crate) use daemon::DaemonCommand;
 pub(crate) use image::ImageCommand;
 pub(crate) use vm::{NoVariable, VmCommand};
 
+use crate::exit_codes::{BANGER_FAILED, FAILED};
 use crate::failure::Outcome;
 use crate::terminal::Terminal;
-
-/// Exit code for a command that failed.
-const FAILED: u8 = 1;
-/// Exit code for a failure of banger's own where the guest's codes are passed on.
-const BANGER_FAILED: u8 = 125;
 
 /// A command.
 #[derive(Debug, Subcommand)]
@@ -79,16 +77,32 @@ impl Command {
 /// `--timings`, for commands that have stages.
 #[derive(Debug, clap::Args)]
 pub(crate) struct TimingsFlag {
-    /// Print the stages with their times at the end
-    #[arg(long)]
-    timings: bool,
+    /// Print the stages with their times at the end; --timings=json for scripts
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "table",
+        hide_possible_values = true
+    )]
+    timings: Option<TimingsFormat>,
+}
+
+/// How the stages are told.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum TimingsFormat {
+    Table,
+    Json,
 }
 
 impl TimingsFlag {
-    /// Prints the table when it was asked for.
+    /// Prints the stages when that was asked for.
     fn show(&self, terminal: Terminal, timings: &crate::terminal::Timings) {
-        if self.timings {
-            terminal.timings(timings);
+        match self.timings {
+            Some(TimingsFormat::Table) => terminal.timings(timings),
+            Some(TimingsFormat::Json) => terminal.timings_json(timings),
+            None => {}
         }
     }
 }

@@ -1,6 +1,7 @@
 //! All that is printed: results on standard output, everything else on standard error.
 
 mod counter;
+mod error;
 mod failure;
 mod live;
 mod plain;
@@ -14,10 +15,13 @@ mod units;
 use std::io::{self, IsTerminal, Write};
 
 pub(crate) use counter::Counter;
+pub(crate) use error::JsonError;
 pub(crate) use plain::{Plain, line as plain_line};
 pub(crate) use raw_mode::RawMode;
 pub(crate) use stages::{copying, during, follow};
 pub(crate) use table::{fields, table};
+#[cfg(test)]
+pub(crate) use timings::Json as JsonTimings;
 pub(crate) use timings::Timings;
 pub(crate) use units::{age, bytes, left, moment};
 
@@ -28,6 +32,8 @@ use crate::interrupt::Signal;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Terminal {
     quiet: bool,
+    /// Whether errors are for scripts.
+    json: bool,
     /// Whether standard error is a terminal that can redraw a line.
     live: bool,
     /// Whether more than ASCII may be shown.
@@ -40,10 +46,16 @@ impl Terminal {
     pub(crate) fn new(quiet: bool) -> Self {
         Self {
             quiet,
+            json: false,
             live: screen::can_redraw(),
             unicode: screen::is_unicode(|name| std::env::var(name).ok()),
             output_is_terminal: io::stdout().is_terminal(),
         }
+    }
+
+    /// The same with errors for scripts when `json` says so.
+    pub(crate) const fn with_json(self, json: bool) -> Self {
+        Self { json, ..self }
     }
 
     /// Whether only results and errors are wanted.
@@ -53,7 +65,7 @@ impl Terminal {
 
     /// Whether more is wanted than results and errors.
     const fn speaks(self) -> bool {
-        !self.quiet
+        !self.quiet && !self.json
     }
 
     /// What stands for what was cut off.
@@ -108,12 +120,22 @@ impl Terminal {
 
     /// Why the command failed.
     pub(crate) fn failure(self, failure: &Failure) {
-        self.line(&failure::render(failure));
+        if self.json {
+            self.error(&failure.into());
+        } else {
+            self.line(&failure::render(failure));
+        }
+    }
+
+    /// An error for scripts.
+    pub(crate) fn error(self, error: &JsonError) {
+        // A value without maps and without floats always has a text.
+        self.line(&serde_json::to_string(error).unwrap_or_default());
     }
 
     /// A signal ended the command; `afterwards` says what becomes of what it asked for.
     pub(crate) fn interrupted(self, signal: Signal, afterwards: &str) {
-        if signal == Signal::Int && io::stderr().is_terminal() {
+        if signal == Signal::Int && !self.json && io::stderr().is_terminal() {
             // Whoever typed ^C knows; its echo stands where the shell would go on.
             self.line("");
         } else {
@@ -126,7 +148,12 @@ impl Terminal {
 
     /// The table of `--timings`, which was asked for: `quiet` does not leave it out.
     pub(crate) fn timings(self, timings: &Timings) {
-        self.line(&timings.render());
+        self.line(&timings.render(screen::columns(&io::stderr()), self.ellipsis()));
+    }
+
+    /// The same for scripts.
+    pub(crate) fn timings_json(self, timings: &Timings) {
+        self.line(&serde_json::to_string(&timings.json()).unwrap_or_default());
     }
 
     /// One or several lines on standard error. That nobody reads them is no reason to fail.

@@ -4,8 +4,9 @@ use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 use banger_proto::Stage;
+use serde::Serialize;
 
-use super::{plain, units};
+use super::{plain, screen, units};
 
 /// What a command spent its time on.
 #[derive(Debug)]
@@ -19,6 +20,39 @@ struct Row {
     stage: Stage,
     time: Duration,
     own: bool,
+}
+
+/// The stages of a command with their times, as `--timings=json` tells them.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Json<'a> {
+    /// In the order in which they ended.
+    stages: Vec<JsonStage<'a>>,
+    /// From the command's begin to its end.
+    total_us: u64,
+    /// All but the rootfs copy, the VMM's start and the guest's time.
+    own_us: u64,
+}
+
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "Stage"))]
+struct JsonStage<'a> {
+    name: &'a str,
+    /// What it did this time; empty when its name says it all.
+    detail: &'a str,
+    duration_us: u64,
+}
+
+impl<'a> From<&'a Row> for JsonStage<'a> {
+    fn from(row: &'a Row) -> Self {
+        let Stage { name, detail } = &row.stage;
+        Self { name, detail, duration_us: micros(row.time) }
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 impl Timings {
@@ -39,19 +73,34 @@ impl Timings {
         self.rows.push(Row { stage, time: begun.elapsed(), own: false });
     }
 
-    /// The table up to now.
-    pub(crate) fn render(&self) -> String {
-        self.table(self.begun.elapsed())
+    /// What is known up to now, for scripts.
+    pub(crate) fn json(&self) -> Json<'_> {
+        let total = self.begun.elapsed();
+        Json {
+            stages: self.rows.iter().map(JsonStage::from).collect(),
+            total_us: micros(total),
+            own_us: micros(total.saturating_sub(self.others())),
+        }
     }
 
-    fn table(&self, total: Duration) -> String {
+    /// The table up to now, in a window of so many columns.
+    pub(super) fn render(&self, window: Option<usize>, ellipsis: &str) -> String {
+        self.table(self.begun.elapsed(), window, ellipsis)
+    }
+
+    /// The time that is not banger's own.
+    fn others(&self) -> Duration {
+        self.rows.iter().filter(|row| !row.own).map(|row| row.time).sum()
+    }
+
+    fn table(&self, total: Duration, window: Option<usize>, ellipsis: &str) -> String {
         let mut lines: Vec<(String, String, Duration)> = self
             .rows
             .iter()
             .map(|row| (plain::line(&row.stage.name), plain::line(&row.stage.detail), row.time))
             .collect();
         let staged: Duration = self.rows.iter().map(|row| row.time).sum();
-        let others: Duration = self.rows.iter().filter(|row| !row.own).map(|row| row.time).sum();
+        let others = self.others();
         let between = "requests, and starting bangerd when it did not run".to_owned();
         lines.push(("between_stages".into(), between, total.saturating_sub(staged)));
         let rule = ("-".to_owned(), String::new(), Duration::ZERO);
@@ -61,10 +110,13 @@ impl Timings {
         lines.push(("banger's own work".into(), rest, total.saturating_sub(others)));
         let name = lines.iter().map(|line| line.0.chars().count()).max().unwrap_or_default();
         let detail = lines.iter().map(|line| line.1.chars().count()).max().unwrap_or_default();
+        // Beside the details stand names, times of 13 columns, and two gaps.
+        let detail = window.map_or(detail, |window| detail.min(window.saturating_sub(name + 17)));
         let mut text = String::new();
         for (first, second, time) in lines {
             let time = if first == "-" { String::new() } else { milliseconds(time) };
             let first = if first == "-" { "-".repeat(name + detail + 17) } else { first };
+            let second = screen::fit(&second, detail, ellipsis);
             let line = format!("{first:name$}  {second:detail$}  {time:>13}");
             // Writing to a String cannot fail.
             let _never_fails = writeln!(text, "{}", line.trim_end());
@@ -100,7 +152,13 @@ mod tests {
         timings.stage(stage(Stage::ROOTFS_OVERLAY, "copy"), ms(1200));
         timings.stage(stage(Stage::WORK_DISK, "applying work seed"), Duration::from_micros(3_850));
         timings.stage(stage(Stage::BOOT, ""), ms(9000));
-        insta::assert_snapshot!(timings.table(ms(10_250)));
+        insta::assert_snapshot!(timings.table(ms(10_250), None, "…"));
+        let narrow = timings.table(ms(10_250), Some(60), "…");
+        assert!(narrow.lines().all(|line| line.chars().count() <= 60), "{narrow}");
+        assert!(
+            narrow.contains("between_stages          requests, and starti…        46.1 ms"),
+            "{narrow}"
+        );
     }
 
     #[test]

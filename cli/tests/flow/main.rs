@@ -7,6 +7,7 @@ mod cp;
 mod daemon;
 mod everyday;
 mod guest;
+mod json;
 mod place;
 mod run;
 mod ssh_config;

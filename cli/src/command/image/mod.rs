@@ -9,6 +9,9 @@ mod view;
 
 use clap::Subcommand;
 
+#[cfg(test)]
+pub(crate) use view::Json;
+
 use crate::failure::Outcome;
 use crate::terminal::Terminal;
 

@@ -7,7 +7,9 @@ use crate::terminal::{age, bytes, fields, moment, table};
 
 /// An image as JSON. Names and units are a promise to scripts.
 #[derive(Debug, Serialize)]
-pub(super) struct Json<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "Image"))]
+pub(crate) struct Json<'a> {
     name: &'a str,
     id: &'a str,
     source: &'a str,

@@ -26,6 +26,8 @@ mod wait;
 use clap::Subcommand;
 
 pub(crate) use in_guest::NoVariable;
+#[cfg(test)]
+pub(crate) use view::Json;
 
 use super::{BANGER_FAILED, FAILED};
 use crate::failure::Outcome;

@@ -8,7 +8,9 @@ use crate::terminal::{age, bytes, fields, left, moment, table};
 
 /// A VM as JSON. Names and units are a promise to scripts.
 #[derive(Debug, Serialize)]
-pub(super) struct Json<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "Vm"))]
+pub(crate) struct Json<'a> {
     id: String,
     name: &'a str,
     image: &'a str,
@@ -33,6 +35,8 @@ pub(super) struct Json<'a> {
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "Running"))]
 struct JsonRunning<'a> {
     /// Seconds since the epoch.
     started_at: i64,
