@@ -20,11 +20,15 @@ check: ## formatting, lints, licences, documentation
 bench: ## measures a run's stages into docs/performance.md
 	@scripts/bench.sh
 
-install: build ## the programs, into $(DESTDIR)$(PREFIX)/bin
+install: build ## the programs, manual pages and completions, below $(DESTDIR)$(PREFIX)
 	packaging/install.sh "$(DESTDIR)$(PREFIX)/bin"
 
 uninstall: ## removes what install put there; VMs and images stay
 	rm -f "$(DESTDIR)$(PREFIX)/bin/banger" "$(DESTDIR)$(PREFIX)/bin/bangerd"
+	rm -f "$(DESTDIR)$(PREFIX)/share/man/man1/banger.1" "$(DESTDIR)$(PREFIX)/share/man/man1"/banger-*.1
+	rm -f "$(DESTDIR)$(PREFIX)/share/bash-completion/completions/banger"
+	rm -f "$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_banger"
+	rm -f "$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/banger.fish"
 
 clean: ## what the build made
 	cargo clean

@@ -7,6 +7,7 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser};
 
 use crate::command::Command;
 use crate::exit_codes;
+use crate::groups;
 use crate::terminal::{JsonError, Terminal};
 
 /// Disposable Linux microVMs on your own machine.
@@ -15,7 +16,6 @@ use crate::terminal::{JsonError, Terminal};
     name = "banger",
     version,
     propagate_version = false,
-    disable_help_subcommand = true,
     after_help = exit_codes::help()
 )]
 pub(crate) struct Arguments {
@@ -29,7 +29,9 @@ pub(crate) struct Arguments {
 
 /// All that can be typed.
 pub(crate) fn command() -> clap::Command {
-    Arguments::command()
+    // `banger help image rm` is enough; `banger image help rm` would be one more everywhere.
+    let command = Arguments::command().mut_subcommands(|child| child.disable_help_subcommand(true));
+    groups::grouped(command)
 }
 
 /// What was typed, and whether it asks for JSON.
@@ -85,7 +87,10 @@ mod tests {
     fn reference(command: &mut clap::Command, path: &str, text: &mut String) {
         let help = command.render_long_help();
         writeln!(text, "\n==== {path}\n{help}").unwrap();
-        for child in command.get_subcommands_mut().filter(|child| child.get_name() != "vm") {
+        let shown = |child: &&mut clap::Command| {
+            !["vm", "help"].contains(&child.get_name()) && !child.is_hide_set()
+        };
+        for child in command.get_subcommands_mut().filter(shown) {
             let path = format!("{path} {}", child.get_name());
             reference(child, &path, text);
         }
@@ -93,12 +98,12 @@ mod tests {
 
     #[test]
     fn the_arguments_are_sound() {
-        Arguments::command().debug_assert();
+        command().debug_assert();
     }
 
     #[test]
     fn the_help_of_every_command() {
-        let mut command = Arguments::command().term_width(100);
+        let mut command = command().term_width(100);
         command.build();
         let mut text = String::new();
         reference(&mut command, "banger", &mut text);

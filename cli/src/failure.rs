@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use banger_proto::paths::Paths;
 use banger_proto::{Code, Refusal};
 
 use crate::bangerd::DaemonError;
@@ -142,7 +143,14 @@ impl Failure {
     /// What to do next; empty when there is nothing sensible to say.
     pub(crate) fn hint(&self) -> String {
         match self {
-            Self::Refused(refusal) => refusal.hint.clone(),
+            Self::Refused(refusal) if !refusal.hint.is_empty() => refusal.hint.clone(),
+            // Nobody foresaw it: the daemon's own words may help.
+            Self::Refused(Refusal { code: Code::Internal, .. }) => match Paths::of_this_process() {
+                Ok(paths) => {
+                    format!("see what bangerd says of it: {}/bangerd.log", paths.state.display())
+                }
+                Err(_) => String::new(),
+            },
             Self::Daemon(DaemonError::Root) => "run it as an ordinary user".into(),
             Self::Daemon(DaemonError::NotFound { .. }) => {
                 "install bangerd beside banger (make install does)".into()
@@ -167,6 +175,7 @@ impl Failure {
             Self::Variable(_, NoVariable::Name) => {
                 "hand it to env instead: banger exec VM -- env NAME=VALUE COMMAND".into()
             }
+            Self::Daemon(DaemonError::Spawn { .. }) => "install bangerd anew: make install".into(),
             Self::Ssh(SshError::Start(_)) => "sudo apt install openssh-client".into(),
             Self::Ssh(SshError::Connection { vm, .. }) => {
                 format!("banger inspect {vm}; banger logs {vm}")

@@ -3,11 +3,16 @@
 mod arguments;
 mod bangerd;
 mod command;
+mod complete;
 mod copy;
 mod detach_keys;
 mod exit_codes;
 mod failure;
+mod groups;
+#[cfg(test)]
+mod hints;
 mod interrupt;
+mod manual;
 mod ssh;
 mod sync;
 mod terminal;
@@ -19,6 +24,9 @@ use crate::failure::{Failure, Outcome};
 use crate::terminal::Terminal;
 
 fn main() -> ExitCode {
+    if complete::answer() {
+        return ExitCode::SUCCESS;
+    }
     let (arguments, json) = match arguments::parse() {
         Ok(parsed) => parsed,
         Err(error) => return ExitCode::from(arguments::tell(&error)),

@@ -1,9 +1,11 @@
 //! The commands, one file each.
 
+mod completions;
 mod config;
 mod daemon;
 mod gc;
 mod image;
+mod man;
 #[cfg(test)]
 mod schema;
 mod version;
@@ -41,6 +43,11 @@ pub(crate) enum Command {
     Daemon(DaemonCommand),
     /// Versions of banger and of the daemon that runs
     Version(version::Arguments),
+    /// What makes a shell complete commands and names
+    Completions(completions::Arguments),
+    /// Write the manual pages
+    #[command(hide = true)]
+    Man(man::Arguments),
 }
 
 impl Command {
@@ -70,6 +77,8 @@ impl Command {
             Self::Gc(gc) => gc.run(terminal).await,
             Self::Daemon(daemon) => daemon.run(terminal).await,
             Self::Version(version) => version.run(terminal).await,
+            Self::Completions(completions) => completions.run(terminal),
+            Self::Man(man) => man.run(),
         }
     }
 }

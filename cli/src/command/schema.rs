@@ -28,6 +28,8 @@ fn rows() -> Vec<Row> {
         ("image-list.json", "All images", schema::<Vec<image::Json<'_>>>(), &["image ls"]),
         ("config.json", "Every setting", schema::<Vec<config::Json<'_>>>(), &["config show"]),
         ("garbage.json", "What has no owner", schema::<Vec<gc::Json<'_>>>(), &["gc"]),
+        ("address.json", "Where a guest is", schema::<vm::JsonAddress>(), &["ip"]),
+        ("port-list.json", "Published ports", schema::<Vec<vm::JsonPort>>(), &["port"]),
         ("version.json", "Versions", schema::<version::Json>(), &["version"]),
     ]
 }

@@ -18,6 +18,7 @@ pub(crate) use counter::Counter;
 pub(crate) use error::JsonError;
 pub(crate) use plain::{Plain, line as plain_line};
 pub(crate) use raw_mode::RawMode;
+pub(crate) use screen::{columns as window, wrapped};
 pub(crate) use stages::{copying, during, follow};
 pub(crate) use table::{fields, table};
 #[cfg(test)]

@@ -13,7 +13,7 @@ const COLUMNS: usize = 80;
 const FEWEST: usize = 8;
 
 /// Columns of the terminal behind `stream`, now; `None` when there is none.
-pub(super) fn columns(stream: &(impl AsFd + IsTerminal)) -> Option<usize> {
+pub(crate) fn columns(stream: &(impl AsFd + IsTerminal)) -> Option<usize> {
     stream.is_terminal().then(|| {
         let told = rustix::termios::tcgetwinsize(stream).map_or(0, |size| size.ws_col.into());
         let told = if told == 0 { variable_columns() } else { told };
@@ -45,6 +45,21 @@ pub(super) fn is_unicode(variable: impl Fn(&str) -> Option<String>) -> bool {
 /// Columns that `text` takes.
 pub(super) fn width(text: &str) -> usize {
     text.width()
+}
+
+/// The words of `text` in lines of at most `columns`, longer words alone in theirs.
+pub(crate) fn wrapped(text: &str, columns: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if width(line) + 1 + width(word) <= columns => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 /// `text` in at most `columns`: what does not fit is cut off, and `ellipsis` says so.
@@ -85,6 +100,13 @@ mod tests {
         // Two columns each: four fit into five, beside the ellipsis.
         assert_eq!(fit("日本語だ", 5, "…"), "日本…");
         assert_eq!(fit("e\u{301}e\u{301}e\u{301}", 2, "…"), "e\u{301}…");
+    }
+
+    #[test]
+    fn words_are_wrapped_whole() {
+        assert_eq!(wrapped("Stop and start VMs", 9), ["Stop and", "start VMs"]);
+        assert_eq!(wrapped("a incomprehensible b", 5), ["a", "incomprehensible", "b"]);
+        assert!(wrapped("  ", 5).is_empty());
     }
 
     #[test]

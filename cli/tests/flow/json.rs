@@ -17,7 +17,9 @@ const LINES: &[(&str, &[&[&str]])] = &[
     ("banger image inspect", &[&["image", "inspect", "debian", "--json"]]),
     ("banger image ls", &[&["image", "ls", "--json"]]),
     ("banger inspect", &[&["inspect", "web", "--json"], &["inspect", "stopped", "--json"]]),
+    ("banger ip", &[&["ip", "web", "--json"]]),
     ("banger ls", &[&["ls", "--json"]]),
+    ("banger port", &[&["port", "web", "--json"]]),
     ("banger version", &[&["version", "--json"]]),
 ];
 

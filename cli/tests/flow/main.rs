@@ -2,6 +2,7 @@
 //! writes down what it was asked.
 #![expect(clippy::unwrap_used, reason = "tests may panic")]
 
+mod completions;
 mod console;
 mod cp;
 mod daemon;

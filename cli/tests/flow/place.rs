@@ -78,18 +78,22 @@ impl Place {
 
     /// The command line with these arguments, not yet started.
     pub(crate) fn banger(&self, arguments: &[&str]) -> Command {
-        let program = self.programs().join("banger");
+        let mut command = self.shell();
+        command.arg(self.programs().join("banger")).args(arguments);
+        command
+    }
+
+    /// A command of the user's, whose program is its first argument.
+    pub(crate) fn shell(&self) -> Command {
         let mut command = if rustix::process::geteuid().is_root() {
             let mut command = Command::new("setpriv");
             let id = SOMEBODY.to_string();
             command.args([&format!("--reuid={id}"), &format!("--regid={id}"), "--clear-groups"]);
-            command.arg(program);
             command
         } else {
-            Command::new(program)
+            Command::new("env")
         };
         command
-            .args(arguments)
             .env_clear()
             .env("HOME", self.home())
             .env("PATH", format!("{}:/usr/bin:/bin", self.programs().display()))

@@ -157,7 +157,7 @@ fn ctrl_c_leaves_a_clean_terminal() {
     assert!(!frames(&shown.raw).is_empty());
     assert_eq!(
         shown.screen.trim(),
-        "the start goes on; banger ls shows it, banger stop breaks it off"
+        "the start goes on: `banger ls` shows it, `banger stop` breaks it off"
     );
     assert_eq!(shown.cursor_column, 0);
     assert!(!shown.raw.contains("\x1b[?"), "no mode of the terminal was changed");

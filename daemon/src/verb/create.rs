@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use banger_proto::{Code, ImageName, Isolation, NewVm, Refusal, Vm, VmId, VmName, VmRef, VmState};
 
-use super::{admission, blocking, host_memory, names::made_up, store_refusal};
+use super::{admission, blocking, host_memory, names::made_up, nearest, store_refusal};
 use crate::config::Set;
 use crate::context::now;
 use crate::spawn::ProcessId;
@@ -92,7 +92,12 @@ fn choose_image(
         (Some(name), images) => {
             images.iter().find(|image| image.name == *name).ok_or_else(|| {
                 let mut missing = Refusal::new(Code::NotFound, format!("there is no image {name}"))
-                    .hint(format!("there are: {}", names()));
+                    .hint(
+                        match nearest(name.as_str(), images.iter().map(|i| i.name.to_string())) {
+                            Some(meant) => format!("did you mean {meant}? There are: {}", names()),
+                            None => format!("choose one with --image: {}", names()),
+                        },
+                    );
                 if let (None, Some(Set { place, .. })) = (wanted, usual) {
                     let (path, line) = (place.path.display(), place.line);
                     missing.chain.push(format!("{path}:{line} names it for new VMs"));

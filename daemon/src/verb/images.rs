@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use banger_proto::{Code, Image, ImageName, Mib, Refusal};
 
-use super::{blocking, store_refusal};
+use super::{blocking, nearest, store_refusal};
 use crate::store::{ImageRecord, allocated_bytes};
 use crate::vm::Registry;
 
@@ -35,9 +35,15 @@ pub fn list_images(registry: &Registry) -> Result<Vec<Image>, Refusal> {
     Ok(images.into_iter().map(|image| image_view(registry, image)).collect())
 }
 
-fn missing(name: &ImageName) -> Refusal {
-    Refusal::new(Code::NotFound, format!("there is no image {name}"))
-        .hint("see which there are: banger image ls")
+fn missing(registry: &Registry, name: &ImageName) -> Refusal {
+    // Images that cannot be listed have no names to offer.
+    let images = registry.context().images.list().unwrap_or_default();
+    let names = images.into_iter().map(|image| image.name.to_string());
+    let hint = nearest(name.as_str(), names).map_or_else(
+        || "see which there are: banger image ls".to_owned(),
+        |name| format!("did you mean {name}? See which there are: banger image ls"),
+    );
+    Refusal::new(Code::NotFound, format!("there is no image {name}")).hint(hint)
 }
 
 /// One image.
@@ -46,7 +52,7 @@ fn missing(name: &ImageName) -> Refusal {
 /// [`Code::NotFound`] when there is none of that name.
 pub fn get_image(registry: &Registry, name: &ImageName) -> Result<Image, Refusal> {
     let record = registry.context().images.get(name).map_err(|error| store_refusal(&error))?;
-    record.map(|record| image_view(registry, record)).ok_or_else(|| missing(name))
+    record.map(|record| image_view(registry, record)).ok_or_else(|| missing(registry, name))
 }
 
 /// Removes an image.
@@ -65,11 +71,12 @@ pub async fn remove_image(registry: &Arc<Registry>, name: &ImageName) -> Result<
         )
         .hint(format!("remove the VMs that use it first: banger vm rm {first}")));
     }
-    let (context, gone) = (registry.context().clone(), name.clone());
+    let (all, gone) = (registry.clone(), name.clone());
     let discarded = blocking(move || {
+        let context = all.context();
         // One whose record cannot be read can be removed too.
         if !context.images.files(&gone).directory().is_dir() {
-            return Err(missing(&gone));
+            return Err(missing(&all, &gone));
         }
         context.images.remove(&gone).map_err(|error| store_refusal(&error))
     })

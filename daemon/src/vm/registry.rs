@@ -11,6 +11,7 @@ use super::handle::{Command, Handle};
 use super::task::Task;
 use crate::context::Context;
 use crate::store::VmRecord;
+use crate::verb::nearest;
 
 /// All VMs of the user.
 #[derive(Debug)]
@@ -140,8 +141,14 @@ impl Registry {
                 format!("the record of {vm} cannot be read: {}", broken.reason),
             )
             .hint(format!("remove it with all its files: banger vm rm --force {vm}")),
-            None => Refusal::new(Code::NotFound, format!("there is no VM {vm}"))
-                .hint("see which there are: banger vm ls"),
+            None => {
+                let names = self.all().into_iter().map(|handle| handle.name().to_string());
+                let hint = nearest(&vm.to_string(), names).map_or_else(
+                    || "see which there are: banger ls".to_owned(),
+                    |name| format!("did you mean {name}? See which there are: banger ls"),
+                );
+                Refusal::new(Code::NotFound, format!("there is no VM {vm}")).hint(hint)
+            }
         })
     }
 

@@ -23,7 +23,10 @@ pub(crate) struct Arguments {
 
 /// Where a guest is.
 #[derive(Debug, Serialize)]
-struct JsonAddress {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "Address"))]
+pub(crate) struct JsonAddress {
+    /// The guest's own.
     address: String,
     /// How this computer reaches it.
     ports: Vec<Json>,

@@ -27,7 +27,7 @@ use clap::Subcommand;
 
 pub(crate) use in_guest::NoVariable;
 #[cfg(test)]
-pub(crate) use view::Json;
+pub(crate) use {ip::JsonAddress, port::Json as JsonPort, view::Json};
 
 use super::{BANGER_FAILED, FAILED};
 use crate::failure::Outcome;
@@ -92,9 +92,12 @@ impl VmCommand {
     /// An operation belongs to the VM, and not to whoever asked for it.
     pub(crate) const fn when_interrupted(&self) -> &'static str {
         match self {
-            Self::Start(_) => "the start goes on; banger ls shows it, banger stop breaks it off",
-            Self::Stop(_) => "the guest goes on shutting down; banger ls shows it",
-            Self::Rm(_) => "a removal that has begun goes on; banger ls shows what is left",
+            Self::Start(_) => {
+                "the start goes on: `banger ls` shows it, `banger stop` breaks it off"
+            }
+            Self::Restart(_) => "the VM goes on stopping or starting: `banger ls` shows it",
+            Self::Stop(_) => "the guest goes on shutting down: `banger ls` shows it",
+            Self::Rm(_) => "a removal that has begun goes on: `banger ls` shows what is left",
             _ => "",
         }
     }

@@ -45,8 +45,12 @@ impl FromStr for GuestPort {
 
 /// A published port as JSON.
 #[derive(Debug, Serialize)]
-pub(super) struct Json {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "Port"))]
+pub(crate) struct Json {
+    /// Address of this computer.
     address: String,
+    /// `null` while it is not known which is free.
     host_port: Option<u16>,
     guest_port: u16,
     protocol: &'static str,
@@ -79,7 +83,9 @@ impl Arguments {
                 Code::NotFound,
                 format!("{} does not publish its port {number}/{protocol}", vm.name),
             )
-            .hint("ports are published from the beginning: banger create --publish")
+            .hint(format!(
+                "ports are published from the beginning: banger create --publish 8080:{number}"
+            ))
             .into());
         }
         if self.json {

@@ -4,7 +4,7 @@ use banger_proto::{Seconds, VmCondition, VmRef};
 
 use crate::bangerd;
 use crate::failure::Outcome;
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, during};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -24,7 +24,8 @@ pub(crate) struct Arguments {
 impl Arguments {
     pub(crate) async fn run(self, terminal: Terminal) -> Outcome {
         let mut client = bangerd::connect(terminal).await?;
-        client.wait_vm(&self.vm, self.until, self.timeout).await?;
+        let what = format!("waiting for {}: {}", self.vm, self.until);
+        during(terminal, &what, client.wait_vm(&self.vm, self.until, self.timeout)).await?;
         Ok(0)
     }
 }

@@ -1,0 +1,45 @@
+//! The names that bangerd knows, when it runs and answers at once.
+
+use std::time::Duration;
+
+use banger_proto::client::Client;
+use clap_complete::CompletionCandidate;
+
+use crate::bangerd;
+
+/// Whoever has pressed a key does not wait longer.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Asks the daemon, if one runs.
+fn ask<T>(question: impl AsyncFnOnce(Client) -> Option<Vec<T>>) -> Vec<T> {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+        return Vec::new();
+    };
+    let answer = runtime.block_on(async {
+        let asked = async { question(bangerd::running().await.ok()??).await };
+        tokio::time::timeout(PATIENCE, asked).await.ok()?
+    });
+    runtime.shutdown_background();
+    answer.unwrap_or_default()
+}
+
+/// Names of VMs, with their states.
+pub(super) fn vms() -> Vec<CompletionCandidate> {
+    let vms = ask(async |mut client| client.list_vms().await.ok());
+    vms.iter()
+        .map(|vm| {
+            CompletionCandidate::new(vm.name.as_str()).help(Some(vm.state.to_string().into()))
+        })
+        .collect()
+}
+
+/// Names of images, with where they came from.
+pub(super) fn images() -> Vec<CompletionCandidate> {
+    let images = ask(async |mut client| client.list_images().await.ok());
+    images
+        .iter()
+        .map(|image| {
+            CompletionCandidate::new(image.name.as_str()).help(Some(image.source.clone().into()))
+        })
+        .collect()
+}
