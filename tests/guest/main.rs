@@ -4,3 +4,4 @@ mod image;
 mod life;
 mod patched;
 mod run;
+mod ways;
