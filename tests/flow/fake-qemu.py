@@ -15,7 +15,11 @@ path, log = re.search(r"id=console,logappend=on,path=(\S+),logfile=(\S+)", line)
 console = open(log, "a")
 rootfs = re.search(r"node-name=root,\S*file\.filename=(\S+)", line).group(1)
 say = lambda text: (console.write(text + "\n"), console.flush())
-say("fake guest boots from " + rootfs)
+if "silent" not in mode:
+    say("fake guest boots from " + rootfs)
+words = os.path.join(os.path.dirname(os.path.abspath(__file__)), "console")
+if os.path.exists(words):
+    say(open(words).read())
 stopping = threading.Event()
 
 def end(words):
@@ -72,6 +76,10 @@ threading.Thread(target=control, daemon=True).start()
 if "panics" in mode:
     time.sleep(0.2)
     end("Kernel panic - not syncing: told to")
+if "dies" in mode:
+    time.sleep(0.2)
+    print("qemu: the fake was told to die", file=sys.stderr)
+    os._exit(1)
 if "powers-off" in mode:
     time.sleep(1.0)
     end("reboot: Power down")

@@ -79,6 +79,11 @@ impl Place {
         self.owner.write(&self.programs().join("mode"), words.as_bytes());
     }
 
+    /// What guests that are started from now on say on their consoles.
+    pub fn console(&self, words: &str) {
+        self.owner.write(&self.programs().join("console"), words.as_bytes());
+    }
+
     /// Writes a tar file of the owner's.
     pub fn tar(&self, tar: &Tar) -> PathBuf {
         let path = self.owner.home().join("image.tar");

@@ -1,5 +1,6 @@
 //! Boots real Debian guests through the command line, as an ordinary user.
 
+mod broken;
 mod image;
 mod life;
 mod patched;

@@ -12,6 +12,7 @@
 
 mod command_line;
 mod console;
+pub mod diagnose;
 mod facts;
 mod file;
 mod fstab;

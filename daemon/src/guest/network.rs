@@ -73,16 +73,19 @@ mod tests {
             String::from_utf8(bytes.clone()).unwrap()
         };
         std::fs::write(&configuration, text("/etc/banger/network.conf")).unwrap();
+        let console = folder.path().join("console").display().to_string();
         let script = text(PROGRAM.path)
             .replace("/etc/banger/network.conf", configuration.to_str().unwrap())
             .replace("PATH=/usr/sbin:/usr/bin:/sbin:/bin", &format!("PATH={}", tools.display()))
+            .replace("/dev/console", &console)
             .replace("-gt 200", "-gt 3");
         let file = folder.path().join("script");
         std::fs::write(&file, script).unwrap();
         let around = format!(
             "set -e; PATH=/usr/sbin:/usr/bin:/sbin:/bin; mount -t sysfs none /sys; \
              ip link add eth7 address {card} type bridge; \
-             sh {0}; sh {0}; ip -brief address show up; ip route",
+             sh {0} || {{ cat {console}; exit 1; }}
+             sh {0}; ip -brief address show up; ip route; cat {console}",
             file.display()
         );
         Command::new("unshare")
@@ -105,7 +108,8 @@ mod tests {
             let said = String::from_utf8_lossy(&output.stdout).into_owned();
             let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
             assert!(output.status.success(), "{programs:?}: {complaint}");
-            for part in ["127.0.0.1/8", "10.0.2.15/24", "default via 10.0.2.2 dev eth7"] {
+            let told = "banger-network: up: eth7 has 10.0.2.15, and its way out is 10.0.2.2\n";
+            for part in ["127.0.0.1/8", "10.0.2.15/24", "default via 10.0.2.2 dev eth7", told] {
                 assert!(said.contains(part), "{programs:?}: no {part} in:\n{said}{complaint}");
             }
         }
@@ -116,12 +120,12 @@ mod tests {
         let busybox = Path::new("/bin/busybox");
         let output = run("02:00:00:00:00:01", &[("ip", busybox), ("sleep", busybox)]);
         assert!(!output.status.success());
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(said.contains("no network card with address"), "{said}");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(said.starts_with("banger-network: failed: there is no network card"), "{said}");
         let (mac, _) = spec().network.unwrap();
         let output = run(&mac.to_string(), &[]);
         assert!(!output.status.success());
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(said.contains("neither ip nor ifconfig"), "{said}");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(said.starts_with("banger-network: failed: neither ip nor ifconfig"), "{said}");
     }
 }

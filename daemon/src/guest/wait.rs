@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::diagnose::{self, Diagnosis, Vmm, diagnose};
 use super::ready;
 use crate::spawn::{Process, ProcessId};
 use crate::vmm::{Files, console};
@@ -21,41 +22,23 @@ const BETWEEN: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1
 const ATTEMPT: Duration = Duration::from_secs(11);
 /// Lines of the console in which the guest's word is looked for.
 const RECENT: usize = 1000;
+/// How often the console is looked at while the guest boots.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How long a guest that has given up must have done so.
+const SURE: Duration = Duration::from_secs(2);
 /// Lines of the console that an error shows.
 const TAIL: usize = 20;
 
 /// Why a guest does not answer.
 #[derive(Debug, thiserror::Error)]
 pub enum WaitError {
-    /// The guest's kernel panicked, and the VMM ended with it.
-    #[error("the guest's kernel panicked")]
-    Panicked {
-        /// The end of its console.
-        console: String,
-    },
-    /// The VMM ended.
-    #[error("the VMM ended while the guest was booting: {log}")]
-    VmmEnded {
-        /// What the VMM itself said last.
-        log: String,
-        /// The end of the guest's console.
-        console: String,
-    },
-    /// The guest did not answer within the deadline. It may still be booting.
-    #[error("the guest did not answer ssh within {} s", deadline.as_secs())]
-    TimedOut {
-        /// The deadline.
-        deadline: Duration,
-        /// The end of its console.
-        console: String,
-    },
-    /// A guest without a network did not say that it has booted.
-    #[error(
-        "the guest did not say on its console within {} s that it has booted",
-        deadline.as_secs()
-    )]
-    NotBooted {
-        /// The deadline.
+    /// It panicked, or its VMM ended, or it did not answer within the deadline and may
+    /// still be booting.
+    #[error("{}", diagnosis.message(&format!("{} s", deadline.as_secs())))]
+    NoAnswer {
+        /// What became of it.
+        diagnosis: Diagnosis,
+        /// How long it had.
         deadline: Duration,
         /// The end of its console.
         console: String,
@@ -65,21 +48,8 @@ pub enum WaitError {
     Unwatched(#[from] io::Error),
 }
 
-impl WaitError {
-    /// The end of the guest's console, fit for a terminal.
-    #[must_use]
-    pub fn console(&self) -> &str {
-        match self {
-            Self::Panicked { console }
-            | Self::VmmEnded { console, .. }
-            | Self::TimedOut { console, .. }
-            | Self::NotBooted { console, .. } => console,
-            Self::Unwatched(_) => "",
-        }
-    }
-}
-
-/// Returns once the guest's sshd, behind `port` on 127.0.0.1, has said who it is.
+/// Returns once the guest's sshd, behind `port` on 127.0.0.1, has said who it is. What
+/// is given back is what its owner should know of its network all the same.
 ///
 /// A connection alone says nothing: whoever carries the network accepts it before
 /// the guest does. So the greeting is read.
@@ -91,21 +61,28 @@ pub async fn for_ssh(
     vmm: &ProcessId,
     files: &Files,
     deadline: Duration,
-) -> Result<(), WaitError> {
-    until(greeting(port), vmm, files, deadline).await
+) -> Result<Option<String>, WaitError> {
+    until(greeting(port), vmm, files, deadline).await?;
+    Ok(diagnose::flaw(&console::text(files)))
 }
 
 /// Returns once a guest without a network has said on its console that it has booted.
 ///
 /// # Errors
 /// [`WaitError`]. The VMM is left as it is.
-pub async fn for_boot(vmm: &ProcessId, files: &Files, deadline: Duration) -> Result<(), WaitError> {
-    match until(said_ready(files), vmm, files, deadline).await {
-        Err(WaitError::TimedOut { deadline, console }) => {
-            Err(WaitError::NotBooted { deadline, console })
+pub async fn for_boot(
+    vmm: &ProcessId,
+    files: &Files,
+    deadline: Duration,
+) -> Result<Option<String>, WaitError> {
+    until(said_ready(files), vmm, files, deadline).await.map_err(|error| match error {
+        // It has no network, and no sshd is waited for.
+        WaitError::NoAnswer { diagnosis, deadline, console } if !diagnosis.is_final() => {
+            WaitError::NoAnswer { diagnosis: Diagnosis::NotReady, deadline, console }
         }
-        outcome => outcome,
-    }
+        error => error,
+    })?;
+    Ok(None)
 }
 
 /// The log is begun anew by every start.
@@ -115,39 +92,62 @@ async fn said_ready(files: &Files) {
     }
 }
 
-/// Waits for an answer as long as the VMM runs and the time is not over.
+/// Waits for an answer as long as the VMM runs, the guest has not given up, and the time is
+/// not over.
 async fn until(
     answered: impl Future<Output = ()>,
     vmm: &ProcessId,
     files: &Files,
     deadline: Duration,
 ) -> Result<(), WaitError> {
+    let no_answer = |diagnosis| {
+        let console = match diagnosis {
+            // Its reason stands before a long list of addresses.
+            Diagnosis::Panicked(_) => diagnose::panic(&console::text(files), TAIL),
+            _ => console::tail(files, TAIL),
+        };
+        WaitError::NoAnswer { diagnosis, deadline, console }
+    };
+    let ended = || {
+        let words = console::tail_of(&files.vmm_log(), 4);
+        no_answer(diagnose(&console::text(files), Vmm::Ended(&words)))
+    };
     let Some(vmm) = Process::find(vmm)? else {
-        return Err(ended(files));
+        return Err(ended());
     };
     tokio::select! {
         () = answered => Ok(()),
         outcome = vmm.ended() => {
             outcome?;
-            Err(ended(files))
+            Err(ended())
         }
+        diagnosis = hopeless(files) => Err(no_answer(diagnosis)),
         () = tokio::time::sleep(deadline) => {
-            Err(WaitError::TimedOut { deadline, console: console::tail(files, TAIL) })
+            Err(no_answer(diagnose(&console::text(files), Vmm::Runs)))
         }
     }
 }
 
-fn ended(files: &Files) -> WaitError {
-    let console = console::tail(files, TAIL);
-    if console.contains("Kernel panic") {
-        WaitError::Panicked { console }
-    } else {
-        WaitError::VmmEnded { log: console::tail_of(&files.vmm_log(), 4), console }
+/// Returns when the console says that the guest has given up. A kernel that panics is told
+/// to end its VMM at once, but not every kernel listens.
+async fn hopeless(files: &Files) -> Diagnosis {
+    let mut since: Option<(Diagnosis, Instant)> = None;
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let now = diagnose(&console::text(files), Vmm::Runs);
+        since = match since {
+            _ if !now.is_final() => None,
+            Some((before, since)) if before == now => {
+                if since.elapsed() >= SURE {
+                    return now;
+                }
+                Some((before, since))
+            }
+            _ => Some((now, Instant::now())),
+        };
     }
 }
 
-/// Returns once the guest's sshd, behind `port` on 127.0.0.1, has said who it is.
-///
 /// Tries again and again, several attempts at once: one that the guest was not
 /// ready for may hang, and must not hold up the next.
 ///
@@ -225,8 +225,15 @@ mod tests {
         port
     }
 
-    async fn wait(port: u16, vmm: &ProcessId, files: &Files) -> Result<(), WaitError> {
+    async fn wait(port: u16, vmm: &ProcessId, files: &Files) -> Result<Option<String>, WaitError> {
         for_ssh(port, vmm, files, SOON).await
+    }
+
+    fn diagnosis(outcome: Result<Option<String>, WaitError>) -> (Diagnosis, String) {
+        match outcome {
+            Err(WaitError::NoAnswer { diagnosis, console, .. }) => (diagnosis, console),
+            other => panic!("{other:?}"),
+        }
     }
 
     #[tokio::test]
@@ -234,8 +241,11 @@ mod tests {
         let me = Process::hold(std::process::id()).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let files = Files::of(folder.path());
-        let port = server(&["", "HTTP/1.1 400\r\n", "SSH-2", "hello\nSSH-2.0-OpenSSH_9\r\n"]).await;
-        wait(port, me.id(), &files).await.unwrap();
+        let texts = &["", "HTTP/1.1 400\r\n", "SSH-2", "hello\nSSH-2.0-OpenSSH_9\r\n"];
+        assert_eq!(wait(server(texts).await, me.id(), &files).await.unwrap(), None);
+        std::fs::write(files.console(), "banger-network: no way out: eth0 has 1\n").unwrap();
+        let flaw = wait(server(texts).await, me.id(), &files).await.unwrap();
+        assert_eq!(flaw.as_deref(), Some("eth0 has 1"));
     }
 
     #[tokio::test]
@@ -243,10 +253,24 @@ mod tests {
         let me = Process::hold(std::process::id()).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let files = Files::of(folder.path());
-        std::fs::write(files.console(), "Give root password for maintenance\n").unwrap();
-        let error = wait(server(&[""]).await, me.id(), &files).await.unwrap_err();
-        assert!(matches!(error, WaitError::TimedOut { .. }), "{error:?}");
-        assert_eq!(error.console(), "Give root password for maintenance");
+        std::fs::write(files.console(), "[    0.1] virtio: hm\n").unwrap();
+        let outcome = wait(server(&[""]).await, me.id(), &files).await;
+        let (diagnosis, console) = diagnosis(outcome);
+        assert_eq!(diagnosis, Diagnosis::InKernel);
+        assert_eq!(console, "[    0.1] virtio: hm");
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_noticed_also_when_the_vmm_lives_on() {
+        let me = Process::hold(std::process::id()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let files = Files::of(folder.path());
+        std::fs::write(files.console(), "Kernel panic - not syncing: told to\n").unwrap();
+        let begun = Instant::now();
+        let long = Duration::from_secs(60);
+        let outcome = for_ssh(server(&[""]).await, me.id(), &files, long).await;
+        assert_eq!(diagnosis(outcome).0, Diagnosis::Panicked("told to".into()));
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     }
 
     #[tokio::test]
@@ -254,8 +278,8 @@ mod tests {
         let me = Process::hold(std::process::id()).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let files = Files::of(folder.path());
-        let error = for_boot(me.id(), &files, SOON).await.unwrap_err();
-        assert!(matches!(error, WaitError::NotBooted { .. }), "{error:?}");
+        let outcome = for_boot(me.id(), &files, SOON).await;
+        assert_eq!(diagnosis(outcome).0, Diagnosis::NotReady);
         let said = format!("[ 1.0] usb: {}\r\nlogin: ", ready::WORDS);
         std::fs::write(files.console(), said).unwrap();
         for_boot(me.id(), &files, SOON).await.unwrap();
@@ -269,11 +293,11 @@ mod tests {
         let vmm = Process::hold(child.id()).unwrap().id().clone();
         std::fs::write(files.vmm_log(), "qemu: no space\n").unwrap();
         let port = server(&[""]).await;
-        let error = wait(port, &vmm, &files).await.unwrap_err();
-        assert!(error.to_string().ends_with("qemu: no space"), "{error}");
+        let outcome = wait(port, &vmm, &files).await;
+        assert_eq!(diagnosis(outcome).0, Diagnosis::VmmDied("qemu: no space".into()));
         std::fs::write(files.console(), "Kernel panic - not syncing\n").unwrap();
-        let error = wait(port, &vmm, &files).await.unwrap_err();
-        assert!(matches!(error, WaitError::Panicked { .. }), "{error:?}");
+        let outcome = wait(port, &vmm, &files).await;
+        assert_eq!(diagnosis(outcome).0, Diagnosis::Panicked(String::new()));
         child.wait().unwrap();
     }
 }

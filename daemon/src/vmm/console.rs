@@ -87,20 +87,30 @@ pub fn tail(files: &Files, lines: usize) -> String {
     tail_of(&files.console(), lines)
 }
 
+/// What the guest wrote, fit for a terminal: at most the last MiB of it.
+#[must_use]
+pub fn text(files: &Files) -> String {
+    printable(&end_of(&files.console(), 1 << 20))
+}
+
 /// The last `lines` lines of a log, fit for a terminal; empty when there is none.
 #[must_use]
 pub fn tail_of(log: &Path, lines: usize) -> String {
+    let text = printable(&end_of(log, 64 << 10));
+    let all: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    all[all.len().saturating_sub(lines)..].join("\n")
+}
+
+/// The last bytes of a log, `most` of them at most.
+fn end_of(log: &Path, most: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
     if let Ok(mut file) = open_log(log, OFlags::RDONLY) {
         let len = file.metadata().map_or(0, |m| m.len());
-        let from = len.saturating_sub(64 << 10);
         let _short_tail = file
-            .seek(SeekFrom::Start(from))
-            .and_then(|_| file.take(64 << 10).read_to_end(&mut bytes));
+            .seek(SeekFrom::Start(len.saturating_sub(most)))
+            .and_then(|_| file.take(most).read_to_end(&mut bytes));
     }
-    let text = printable(&bytes);
-    let all: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-    all[all.len().saturating_sub(lines)..].join("\n")
+    bytes
 }
 
 /// Text without control characters and terminal sequences; line ends stay.

@@ -79,7 +79,7 @@ pub enum StartError {
         source: io::Error,
     },
     /// QEMU ended before the guest ran.
-    #[error("the VMM ended at once: {log}")]
+    #[error("the VMM would not start")]
     Ended {
         /// The last lines of what it said.
         log: String,
@@ -91,7 +91,7 @@ pub enum StartError {
         log: String,
     },
     /// QEMU does not answer on its control socket.
-    #[error("the VMM did not answer in time: {log}")]
+    #[error("the VMM was started and did not answer in time")]
     Silent {
         /// The last lines of what it said.
         log: String,

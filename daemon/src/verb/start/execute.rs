@@ -9,17 +9,18 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::plan::{Situation, Step, plan};
+use super::refusals::{guest_refusal, vmm_refusal};
 use super::undo::Undo;
 use crate::config::Settings;
 use crate::context::{Context, now};
 use crate::disk::{self, Copied};
-use crate::guest::{self, GuestSpec, Root, wait::WaitError};
-use crate::net::{self, AddressPlan, Choice, MacAddress, NetworkError};
+use crate::guest::{self, GuestSpec, Root};
+use crate::net::{AddressPlan, Choice, MacAddress};
 use crate::progress::{Sparingly, Teller};
 use crate::store::{Given, Runtime, VmFiles, VmRecord};
 use crate::verb::admission::{self, Growth};
 use crate::verb::{OnHost, blocking, disk_refusal, host_memory, store_refusal};
-use crate::vmm::{self, Host, Running, StartError, VmmSpec};
+use crate::vmm::{self, Host, Running, VmmSpec};
 
 /// A start under way.
 struct Start {
@@ -260,7 +261,8 @@ impl Start {
     }
 
     async fn start_vmm(&mut self, spec: &VmmSpec, host: &Host) -> Result<(), Refusal> {
-        let running = vmm::start(host, spec).await.map_err(|error| vmm_refusal(&error))?;
+        let running =
+            vmm::start(host, spec).await.map_err(|error| vmm_refusal(&error, &self.files.run()))?;
         let (machine, files) = (running.clone(), self.files.run());
         self.undo.push("stop the VMM", async move {
             let stopped = vmm::stop(&machine, &files, Duration::ZERO).await;
@@ -302,7 +304,11 @@ impl Start {
         };
         tokio::select! {
             answered = answered => {
-                answered.map_err(|error| guest_refusal(&error, &self.record))
+                let flaw = answered.map_err(|error| guest_refusal(&error, &self.record))?;
+                if let Some(flaw) = flaw {
+                    self.teller.notice(format!("the guest answers, but has no way out: {flaw}"));
+                }
+                Ok(())
             }
             Ok(_) = interrupted.wait_for(|&now| now) => Err(self.broken_off()),
         }
@@ -330,27 +336,4 @@ async fn copy(
             .map_err(|error| disk_refusal(&error.into()))
     })
     .await
-}
-
-fn vmm_refusal(error: &StartError) -> Refusal {
-    let code = match error {
-        StartError::Network(NetworkError::Published(port)) => {
-            return net::taken(port, &std::io::ErrorKind::AddrInUse.into());
-        }
-        StartError::Missing(_) | StartError::Network(_) => Code::FailedPrecondition,
-        StartError::PortTaken { .. } => Code::Unavailable,
-        _ => Code::Internal,
-    };
-    Refusal::from_error(code, error)
-}
-
-fn guest_refusal(error: &WaitError, record: &VmRecord) -> Refusal {
-    let code = match error {
-        WaitError::TimedOut { .. } | WaitError::NotBooted { .. } => Code::DeadlineExceeded,
-        _ => Code::Internal,
-    };
-    let mut refusal = Refusal::from_error(code, error)
-        .hint(format!("see all it said: banger vm logs {}", record.name));
-    error.console().clone_into(&mut refusal.console_tail);
-    refusal
 }

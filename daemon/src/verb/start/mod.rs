@@ -2,6 +2,7 @@
 
 mod execute;
 mod plan;
+mod refusals;
 mod undo;
 
 pub(crate) use execute::start_vm;
