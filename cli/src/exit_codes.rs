@@ -1,6 +1,9 @@
 //! The exit codes: what each says, for help, manual pages and the README alike.
 
 use std::fmt::Write;
+use std::io;
+
+use crate::terminal::{window, wrapped};
 
 /// Nothing was done: the command line is none.
 pub(crate) const USAGE: u8 = 2;
@@ -22,12 +25,19 @@ pub(crate) const TABLE: &[(&str, &str)] = &[
     ),
 ];
 
+/// Widest text that is easy to read.
+const WIDEST: usize = 100;
+
 /// The end of `banger --help`.
 pub(crate) fn help() -> String {
+    let columns = window(&io::stdout()).unwrap_or(WIDEST).min(WIDEST);
     let mut text = "Exit codes:\n".to_owned();
     for (code, meaning) in TABLE {
         // Writing to a String cannot fail.
-        let _never_fails = writeln!(text, "  {code:<8} {meaning}");
+        for (line, words) in wrapped(meaning, columns.saturating_sub(11)).iter().enumerate() {
+            let code = if line == 0 { code } else { "" };
+            let _never_fails = writeln!(text, "  {code:<8} {words}");
+        }
     }
     text.push_str(
         "\nThe everyday commands are short for `banger vm ...`: `banger run` is `banger vm run`.",

@@ -8,7 +8,7 @@ use std::any::TypeId;
 use std::env;
 
 use banger_proto::{ImageName, VmCondition, VmRef};
-use clap_complete::engine::ArgValueCandidates;
+use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter};
 use clap_complete::{CompleteEnv, CompletionCandidate};
 
 pub(crate) use script::{Shell, script};
@@ -43,9 +43,12 @@ fn command() -> clap::Command {
 
 fn with_names(command: clap::Command) -> clap::Command {
     let makes_new = NEW.contains(&command.get_name());
+    let (copies, syncs) = (command.get_name() == "cp", command.get_name() == "sync");
     let command = command.mut_args(|argument| {
         let kind = argument.get_value_parser().type_id();
-        if kind == TypeId::of::<VmRef>() {
+        if copies && ["source", "target"].contains(&argument.get_id().as_str()) {
+            argument.add(ArgValueCompleter::new(names::places))
+        } else if kind == TypeId::of::<VmRef>() || (syncs && argument.get_id() == "target") {
             argument.add(ArgValueCandidates::new(names::vms))
         } else if kind == TypeId::of::<ImageName>() && !makes_new {
             argument.add(ArgValueCandidates::new(names::images))

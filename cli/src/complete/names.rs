@@ -1,9 +1,11 @@
 //! The names that bangerd knows, when it runs and answers at once.
 
+use std::ffi::OsStr;
 use std::time::Duration;
 
 use banger_proto::client::Client;
 use clap_complete::CompletionCandidate;
+use clap_complete::engine::{PathCompleter, ValueCompleter};
 
 use crate::bangerd;
 
@@ -31,6 +33,19 @@ pub(super) fn vms() -> Vec<CompletionCandidate> {
             CompletionCandidate::new(vm.name.as_str()).help(Some(vm.state.to_string().into()))
         })
         .collect()
+}
+
+/// Where `cp` can copy from or to: files of this computer, and VMs with a colon behind.
+pub(super) fn places(word: &OsStr) -> Vec<CompletionCandidate> {
+    let begun = word.to_string_lossy();
+    let mut places: Vec<_> = vms()
+        .into_iter()
+        .map(|vm| format!("{}:", vm.get_value().to_string_lossy()))
+        .filter(|place| place.starts_with(&*begun))
+        .map(CompletionCandidate::new)
+        .collect();
+    places.extend(PathCompleter::any().complete(word));
+    places
 }
 
 /// Names of images, with where they came from.

@@ -42,6 +42,9 @@ fn bash_offers_commands_flags_and_names() {
     assert_eq!(bash(&place, &["banger", "run", "--image", "de"]), ["debian"]);
     assert_eq!(bash(&place, &["banger", "image", "rm", "t"]), ["tools"]);
     assert_eq!(bash(&place, &["banger", "image", "build", "de"]), [""; 0], "a new name is new");
+    assert_eq!(bash(&place, &["banger", "cp", "we"]), ["web:"]);
+    assert!(bash(&place, &["banger", "cp", "/et"]).contains(&"/etc/".into()));
+    assert_eq!(bash(&place, &["banger", "sync", "/etc", "d"]), ["db"]);
     assert_eq!(bash(&place, &["banger", "wait", "web", "--for", "s"]), ["stopped", "ssh"]);
 }
 

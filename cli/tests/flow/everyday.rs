@@ -166,3 +166,23 @@ fn a_file_that_cannot_be_read_is_named() {
     let ran = place.run(&["image", "import", "debian", "/proc/self/mem"]);
     assert!(ran.err.starts_with("error: cannot read /proc/self/mem\n"), "{}", ran.err);
 }
+
+#[test]
+fn exit_codes_are_those_of_the_table() {
+    let place = Place::new(&["no image"]);
+    for (line, code) in [
+        (&["ls"][..], 0),
+        (&["help", "image", "rm"], 0),
+        (&["run", "--help"], 0),
+        (&["image", "inspect", "nowhere"], 1),
+        (&[], 2),
+        (&["nonsense"], 2),
+        (&["ls", "--nonsense"], 2),
+        (&["run", "--rm", "x"], 125),
+    ] {
+        let ran = place.run(line);
+        assert_eq!(ran.code, Some(code), "{line:?}: {}", ran.err);
+        // Help that was asked for is a result; everything else that went wrong is not.
+        assert_eq!(ran.out.is_empty(), code != 0, "{line:?}");
+    }
+}
