@@ -47,6 +47,11 @@ pub(crate) async fn from_guest(
     let got = got.await.map_err(|_lost| CopyError::Lost)?;
     let words = said.await.map_err(|_lost| CopyError::Lost)?;
     match (ended, got) {
+        // What was asked for itself, and not something in it.
+        (Ok(0), Ok(unpacked)) if unpacked.files == 0 && unpacked.folders == 0 => {
+            let words = vec!["it is neither a file nor a folder".to_owned()];
+            Err(CopyError::Guest { what: "the copy", words })
+        }
         (_, Err(error @ (UnpackError::Write { .. } | UnpackError::Name(_)))) => Err(error.into()),
         (Err(error), _) => Err(error.into()),
         (Ok(0), got) => Ok((got?, Vec::new())),

@@ -40,6 +40,8 @@ pub(crate) enum UnpackError {
 pub(crate) struct Unpacked {
     /// Members that came, but for folders.
     pub(crate) files: u64,
+    /// Folders that came.
+    pub(crate) folders: u64,
     /// Devices, pipes and the like.
     pub(crate) left_out: Vec<String>,
     /// Links that lead out of what was copied.
@@ -176,8 +178,9 @@ impl Target<'_> {
             let path = path.clone();
             |error: rustix::io::Errno| UnpackError::Write { path, source: error.into() }
         };
-        if member.kind != Kind::Directory {
-            self.unpacked.files += 1;
+        match member.kind {
+            Kind::Directory => self.unpacked.folders += 1,
+            _ => self.unpacked.files += 1,
         }
         match &member.kind {
             Kind::Directory => {

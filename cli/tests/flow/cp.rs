@@ -163,6 +163,11 @@ fn what_cannot_be_copied_is_told() {
     assert_eq!(guest.read("guest/tree/file"), "x");
     let said = guest.cp("tree/pipe", "web:x").unwrap_err();
     assert!(said.contains("neither a file nor a folder"), "{said}");
+    let status = std::process::Command::new("mkfifo").arg(guest.path("guest/pipe")).status();
+    assert!(status.unwrap().success());
+    guest.give();
+    let said = guest.cp("web:pipe", "x").unwrap_err();
+    assert!(said.contains("neither a file nor a folder"), "{said}");
     // A guest without a tar.
     let programs = "PATH=/nowhere";
     guest.place.program(
