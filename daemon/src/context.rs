@@ -13,7 +13,7 @@ use crate::config::{self, Settings};
 use crate::net::PortBook;
 use crate::spawn::Finder;
 use crate::store::{Claims, Images, Vms};
-use crate::verb::blocking;
+use crate::verb::{Turns, blocking};
 use crate::vmm::Host;
 
 /// The daemon's surroundings.
@@ -29,6 +29,8 @@ pub struct Context {
     pub builds: Claims,
     /// Which VM has which of the host's ports.
     pub ports: Arc<PortBook>,
+    /// Whose turn it is to boot under software emulation.
+    pub turns: Turns,
     host: Mutex<Option<Arc<Host>>>,
 }
 
@@ -42,6 +44,7 @@ impl Context {
             builds: Claims::default(),
             paths,
             ports: Arc::default(),
+            turns: Turns::default(),
             host: Mutex::default(),
         }
     }

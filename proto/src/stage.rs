@@ -18,6 +18,8 @@ impl Stage {
     pub const ROOTFS_OVERLAY: &'static str = "prepare_rootfs_overlay";
     /// Makes the work disk.
     pub const WORK_DISK: &'static str = "prepare_work_disk";
+    /// Other guests boot, and the host's processors are not enough for one more.
+    pub const TURN: &'static str = "wait_for_turn";
     /// The VMM starts: its program is loaded, and the guest's memory, disks and kernel, until
     /// it answers.
     pub const START_VMM: &'static str = "start_vmm";
@@ -30,7 +32,7 @@ impl Stage {
     /// the guest's.
     #[must_use]
     pub fn is_own_work(&self) -> bool {
-        ![Self::ROOTFS_OVERLAY, Self::START_VMM, Self::BOOT, Self::SHUTDOWN]
+        ![Self::ROOTFS_OVERLAY, Self::TURN, Self::START_VMM, Self::BOOT, Self::SHUTDOWN]
             .contains(&self.name.as_str())
     }
 }
@@ -151,7 +153,7 @@ mod tests {
         let own = |name: &str| Stage { name: name.into(), detail: String::new() }.is_own_work();
         assert!(own(Stage::WORK_DISK) && own("anything"));
         assert!(
-            ![Stage::ROOTFS_OVERLAY, Stage::START_VMM, Stage::BOOT, Stage::SHUTDOWN]
+            ![Stage::ROOTFS_OVERLAY, Stage::TURN, Stage::START_VMM, Stage::BOOT, Stage::SHUTDOWN]
                 .into_iter()
                 .any(own)
         );

@@ -17,3 +17,4 @@ mod logs;
 mod many_entries;
 mod network;
 mod place;
+mod size;

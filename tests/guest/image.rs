@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use banger_tests::owner::{self, Owner};
-use banger_tests::{debian, root, skip};
+use banger_tests::{debian, root, skip, tiny};
 
 /// What the contrary image calls itself.
 pub const BAKED_MACHINE_ID: &str = "0123456789abcdef0123456789abcdef\n";
@@ -26,9 +26,9 @@ pub enum Image {
     Contrary,
 }
 
-/// An owner whose only image is the wanted one; `None`, with the skip noted, where no
-/// guest can be had.
-pub fn owner(image: Image) -> Option<Owner> {
+/// Debian's tar, and the lock on the cache that it lies in; `None`, with the skip noted, where
+/// no guest can be had.
+fn debian_tar() -> Option<(PathBuf, PathBuf, File)> {
     for (program, package) in [("qemu-system-x86_64", "qemu-system-x86"), ("ssh", "openssh-client")]
     {
         if !root::has(program) {
@@ -42,6 +42,26 @@ pub fn owner(image: Image) -> Option<Owner> {
     let lock = File::create(cache.join("lock")).unwrap();
     lock.lock().unwrap();
     let tar = debian::tar(&account, &cache)?;
+    Some((tar, cache, lock))
+}
+
+/// An owner whose only image is the small one, of this test alone; `None`, with the skip
+/// noted, where no guest can be had.
+pub fn tiny_owner() -> Option<Owner> {
+    let (debian, _cache, _lock) = debian_tar()?;
+    let owner = Owner::new()?;
+    let folder = tempfile::tempdir().unwrap();
+    let tar = tiny::tar(&debian, folder.path())?;
+    let mut import = owner.banger(["image", "import", "tiny", "-", "--size", "96M"]);
+    let output = import.stdin(File::open(tar).unwrap()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(owner)
+}
+
+/// An owner whose only image is the wanted one; `None`, with the skip noted, where no
+/// guest can be had.
+pub fn owner(image: Image) -> Option<Owner> {
+    let (tar, cache, _lock) = debian_tar()?;
     let owner = Owner::new()?;
     let store = cache.join(format!("store-{image:?}-{:016x}", key(&owner, &tar)).to_lowercase());
     if !store.join("banger/images/debian/image.json").exists() {

@@ -3,6 +3,7 @@
 mod broken;
 mod image;
 mod life;
+mod parallel;
 mod patched;
 mod run;
 mod ways;

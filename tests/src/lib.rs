@@ -11,6 +11,7 @@ pub mod recorder;
 pub mod root;
 mod skip;
 pub mod small_disk;
+pub mod tiny;
 
 use std::path::{Path, PathBuf};
 

@@ -81,8 +81,12 @@ fn lookup(name: &str) -> Option<Account> {
     })
 }
 
-/// The folder of the programs that this build made.
+/// The folder of the programs that this build made, or of those that are named.
 fn built() -> PathBuf {
+    // Measurements want programs that are optimised.
+    if let Some(folder) = std::env::var_os("BANGER_PROGRAMS") {
+        return folder.into();
+    }
     let test = std::env::current_exe().expect("a test knows its own path");
     let built = test.ancestors().nth(2).expect("tests lie in target/<profile>/deps").to_owned();
     for program in PROGRAMS {

@@ -30,6 +30,7 @@ pub(crate) use remove::remove_vm;
 pub(crate) use set::changed;
 pub use show_config::show_config;
 pub use ssh_target::{ssh_identity, ssh_target};
+pub use start::Turns;
 pub(crate) use start::start_vm;
 pub(crate) use stop::stop_vm;
 pub use wait::wait_vm;

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::plan::{Situation, Step, plan};
 use super::refusals::{guest_refusal, vmm_refusal};
+use super::turn::Turn;
 use super::undo::Undo;
 use crate::config::Settings;
 use crate::context::{Context, now};
@@ -20,7 +21,7 @@ use crate::progress::{Sparingly, Teller};
 use crate::store::{Given, Runtime, VmFiles, VmRecord};
 use crate::verb::admission::{self, Growth};
 use crate::verb::{OnHost, blocking, disk_refusal, host_memory, store_refusal};
-use crate::vmm::{self, Host, Running, VmmSpec};
+use crate::vmm::{self, Accelerator, Host, Running, VmmSpec};
 
 /// A start under way.
 struct Start {
@@ -38,6 +39,8 @@ struct Start {
     /// Disks that were made, and that no guest has seen yet; they may still be on their way
     /// to the host's disk.
     fresh: Vec<PathBuf>,
+    /// Its turn to boot, where guests take turns.
+    turn: Option<Turn>,
 }
 
 /// Starts a VM that does not run: returns when its guest answers ssh. A start that fails
@@ -64,6 +67,7 @@ pub(crate) async fn start_vm(
         root: None,
         running: None,
         fresh: Vec::new(),
+        turn: None,
     };
     match start.run().await {
         Ok(machine) => {
@@ -195,6 +199,7 @@ impl Start {
             }
             Step::StartVmm { kernel, initrd, rootfs, work_disk } => {
                 self.tell_growth();
+                self.take_turn(host.accelerator).await?;
                 let root = match (&initrd, self.root) {
                     (Some(_), Some(uuid)) => Root::Uuid(uuid),
                     _ => Root::FirstDisk,
@@ -219,6 +224,27 @@ impl Start {
             }
             Step::WaitForGuest => teller.stage(Stage::BOOT, "", self.boot()).await,
         }
+    }
+
+    /// Waits for its turn, where the guest's processors are emulated by the host's.
+    async fn take_turn(&mut self, accelerator: Accelerator) -> Result<(), Refusal> {
+        if accelerator == Accelerator::Kvm {
+            return Ok(());
+        }
+        self.turn = self.context.turns.now();
+        if self.turn.is_none() {
+            let (context, mut interrupted) = (self.context.clone(), self.interrupted.clone());
+            let broken_off = self.broken_off();
+            let wait = async {
+                tokio::select! {
+                    turn = context.turns.wait() => Ok(turn),
+                    Ok(_) = interrupted.wait_for(|&now| now) => Err(broken_off),
+                }
+            };
+            let turn = self.teller.stage(Stage::TURN, "other guests boot", wait).await?;
+            self.turn = Some(turn);
+        }
+        Ok(())
     }
 
     /// What is written into the root filesystem depends on the work disk, which may be

@@ -3,6 +3,8 @@
 mod execute;
 mod plan;
 mod refusals;
+mod turn;
 mod undo;
 
 pub(crate) use execute::start_vm;
+pub use turn::Turns;
