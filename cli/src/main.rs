@@ -6,6 +6,7 @@ mod command;
 mod complete;
 mod copy;
 mod detach_keys;
+mod doctor;
 mod exit_codes;
 mod failure;
 mod groups;

@@ -6,6 +6,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use crate::daemon::{self, DaemonError};
+use crate::doctor;
 use crate::image;
 use crate::store::InstanceError;
 
@@ -13,6 +14,8 @@ const HELP: &str = "\
 bangerd, the daemon of banger; the command line starts it when it is needed
 
 usage: bangerd              serve this user until asked to end
+       bangerd doctor [--quick]   look at this host and print what was found, as JSON;
+                          banger doctor is the one for people
        bangerd --version
        bangerd --help
 
@@ -32,6 +35,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             true => ExitCode::SUCCESS,
             false => ExitCode::FAILURE,
         },
+        [doctor::ARGUMENT] => doctor::run(false),
+        [doctor::ARGUMENT, "--quick"] => doctor::run(true),
         ["--version"] => say(concat!("bangerd ", env!("CARGO_PKG_VERSION"), "\n")),
         ["--help" | "-h"] => say(HELP),
         _ => {
@@ -63,7 +68,14 @@ fn serve() -> ExitCode {
     }
 }
 
-fn say(text: &str) -> ExitCode {
+/// Ends with a complaint.
+pub(crate) fn failed(words: &str) -> ExitCode {
+    complain(&format!("bangerd: {words}\n"));
+    ExitCode::FAILURE
+}
+
+/// Writes a result.
+pub(crate) fn say(text: &str) -> ExitCode {
     match std::io::stdout().write_all(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,

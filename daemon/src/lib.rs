@@ -7,6 +7,7 @@ pub mod config;
 pub mod context;
 pub mod daemon;
 pub mod disk;
+mod doctor;
 pub mod garbage;
 pub mod guest;
 pub mod image;

@@ -3,7 +3,9 @@
 //! Wire messages are checked into the types of this crate at the edge; past it no bare
 //! string or number travels. Generated types stay in [`wire`] and in server modules.
 
+mod check;
 mod cpus;
+mod distribution;
 mod file_mode;
 mod garbage;
 mod guest_path;
@@ -32,7 +34,9 @@ pub mod wire;
 #[cfg(feature = "client")]
 pub mod client;
 
+pub use check::{Check, CheckState};
 pub use cpus::Cpus;
+pub use distribution::{Distribution, Need};
 pub use file_mode::FileMode;
 pub use garbage::{BrokenVm, Garbage, GarbageFate, GarbagePlace};
 pub use guest_path::GuestPath;

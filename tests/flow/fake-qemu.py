@@ -5,6 +5,12 @@ import json, os, re, signal, socket, sys, threading, time
 # What it does beyond the ordinary stands in the file "mode" beside it.
 mode = open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "mode")).read().split()
 line = " ".join(sys.argv)
+if "--version" in line:
+    print("QEMU emulator version 7.2.0 (fake)")
+    sys.exit(1 if "broken" in mode else 0)
+if "-netdev help" in line:
+    print("Available netdev backend types:\nuser\nstream")
+    sys.exit(0)
 if "isa-debug-exit" in line:
     sys.exit(1)  # the probe for KVM: it does not work here
 if "ends-at-once" in mode:
@@ -73,6 +79,9 @@ forward = re.search(r"hostfwd=tcp:127\.0\.0\.1:(\d+)-:22", line)
 if forward:
     threading.Thread(target=ssh, args=(int(forward.group(1)),), daemon=True).start()
 threading.Thread(target=control, daemon=True).start()
+if "banger-doctor" in line:
+    time.sleep(0.5)
+    end("nothing" if "mute" in mode else "banger: a guest runs")
 if "panics" in mode:
     time.sleep(0.2)
     end("Kernel panic - not syncing: told to")

@@ -8,6 +8,7 @@ mod change;
 mod config;
 mod console;
 mod crash;
+mod doctor;
 mod full_disk;
 mod garbage;
 mod images;

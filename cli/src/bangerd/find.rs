@@ -32,7 +32,7 @@ fn find_in(folders: &[PathBuf]) -> Option<PathBuf> {
 ///
 /// # Errors
 /// The folders that were looked into.
-pub(super) fn find() -> Result<PathBuf, Vec<PathBuf>> {
+pub(crate) fn find() -> Result<PathBuf, Vec<PathBuf>> {
     let folders = folders();
     find_in(&folders).ok_or(folders)
 }

@@ -5,3 +5,5 @@ mod find;
 mod start;
 
 pub(crate) use connect::{DaemonError, connect, running, stop};
+pub(crate) use find::find as program;
+pub(crate) use start::environment;

@@ -37,7 +37,12 @@ pub(super) struct Starting {
     words: File,
 }
 
-fn environment(variable: impl Fn(&str) -> Option<OsString>) -> Vec<(&'static str, OsString)> {
+/// The environment that bangerd gets: where the owner's files are, and nothing else of ours.
+pub(crate) fn environment() -> Vec<(&'static str, OsString)> {
+    chosen(|name| env::var_os(name))
+}
+
+fn chosen(variable: impl Fn(&str) -> Option<OsString>) -> Vec<(&'static str, OsString)> {
     INHERITED
         .iter()
         .filter_map(|&name| Some((name, variable(name)?)))
@@ -56,7 +61,7 @@ impl Starting {
         close_fds::set_fds_cloexec(3, &[]);
         let child = Command::new(program)
             .env_clear()
-            .envs(environment(|name| env::var_os(name)))
+            .envs(environment())
             .current_dir("/")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -95,7 +100,7 @@ mod tests {
 
     #[test]
     fn the_environment_holds_the_owners_folders_and_nothing_else_of_the_callers() {
-        let names: Vec<_> = environment(|name| Some(format!("value of {name}").into()))
+        let names: Vec<_> = chosen(|name| Some(format!("value of {name}").into()))
             .into_iter()
             .map(|(name, _)| name)
             .collect();

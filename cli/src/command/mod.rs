@@ -3,6 +3,7 @@
 mod completions;
 mod config;
 mod daemon;
+mod doctor;
 mod gc;
 mod image;
 mod man;
@@ -38,6 +39,8 @@ pub(crate) enum Command {
     Config(ConfigCommand),
     /// Remove what has no owner any more
     Gc(gc::Arguments),
+    /// Find out whether VMs run here, and what to do when they do not
+    Doctor(doctor::Arguments),
     /// The daemon behind this command
     #[command(subcommand)]
     Daemon(DaemonCommand),
@@ -75,6 +78,7 @@ impl Command {
             Self::Image(image) => image.run(terminal).await,
             Self::Config(config) => config.run(terminal).await,
             Self::Gc(gc) => gc.run(terminal).await,
+            Self::Doctor(doctor) => doctor.run(terminal).await,
             Self::Daemon(daemon) => daemon.run(terminal).await,
             Self::Version(version) => version.run(terminal).await,
             Self::Completions(completions) => completions.run(terminal),

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
 
-use super::{config, gc, image, version, vm};
+use super::{config, doctor, gc, image, version, vm};
 use crate::terminal::{JsonError, JsonTimings};
 
 /// A file of `docs/schema`, what it describes, and the commands that print it.
@@ -27,6 +27,7 @@ fn rows() -> Vec<Row> {
         ("image.json", "An image", schema::<image::Json<'_>>(), &["image inspect"]),
         ("image-list.json", "All images", schema::<Vec<image::Json<'_>>>(), &["image ls"]),
         ("config.json", "Every setting", schema::<Vec<config::Json<'_>>>(), &["config show"]),
+        ("doctor.json", "Whether VMs run here", schema::<doctor::Json<'_>>(), &["doctor"]),
         ("garbage.json", "What has no owner", schema::<Vec<gc::Json<'_>>>(), &["gc"]),
         ("address.json", "Where a guest is", schema::<vm::JsonAddress>(), &["ip"]),
         ("port-list.json", "Published ports", schema::<Vec<vm::JsonPort>>(), &["port"]),

@@ -1,5 +1,6 @@
 //! All that is printed: results on standard output, everything else on standard error.
 
+mod checks;
 mod counter;
 mod error;
 mod failure;
@@ -110,6 +111,13 @@ impl Terminal {
         let text = serde_json::to_string_pretty(value)
             .map_err(|error| Failure::Output(io::Error::other(error)))?;
         self.result(&text)
+    }
+
+    /// What the doctor found; `quiet` leaves out what is ok.
+    pub(crate) fn checks(self, checks: &[banger_proto::Check]) -> Result<(), Failure> {
+        let home = std::env::var("HOME").unwrap_or_default();
+        let text = checks::render(checks, self.quiet, &home);
+        if text.is_empty() { Ok(()) } else { self.result(&text) }
     }
 
     /// One line that the user should know.

@@ -13,6 +13,7 @@ use crate::place::Place;
 /// Each command that prints JSON, as somebody types it.
 const LINES: &[(&str, &[&[&str]])] = &[
     ("banger config show", &[&["config", "show", "--json"]]),
+    ("banger doctor", &[&["doctor", "--quick", "--json"]]),
     ("banger gc", &[&["gc", "--dry-run", "--json"]]),
     ("banger image inspect", &[&["image", "inspect", "debian", "--json"]]),
     ("banger image ls", &[&["image", "ls", "--json"]]),

@@ -41,6 +41,16 @@ pub(super) fn confine(largest_file: u64) -> (Vec<String>, Vec<String>) {
     (walls, missing)
 }
 
+/// Whether this kernel has Landlock: a set of rules that it must know is made, and not
+/// enforced on anybody.
+pub(crate) fn has_landlock() -> bool {
+    Ruleset::default()
+        .set_compatibility(CompatLevel::HardRequirement)
+        .handle_access(AccessFs::from_all(ABI::V1))
+        .and_then(Ruleset::create)
+        .is_ok()
+}
+
 /// Takes every right to files, to TCP and to other processes away, as far as this kernel
 /// knows of them. No rule gives any back.
 fn landlock() -> Option<landlock::RestrictionStatus> {

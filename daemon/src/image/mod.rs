@@ -19,6 +19,7 @@ mod take_in;
 pub mod worker;
 mod worker_protocol;
 
+pub(crate) use confine::has_landlock;
 pub use from_packages::build_image;
 pub use import::{Part, import_image};
 pub use take_in::ARGUMENT as WORKER_ARGUMENT;

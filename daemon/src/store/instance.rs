@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -35,6 +35,22 @@ pub enum InstanceError {
 }
 
 impl Instance {
+    /// Whether a daemon holds the lock; nothing is made and nothing taken.
+    #[must_use]
+    pub fn is_held(state: &Path) -> bool {
+        // Trying to take it, for an instant, could keep a daemon from starting.
+        let Ok(metadata) = state.join("bangerd.lock").metadata() else { return false };
+        let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
+        // The filesystem's own number is another one for some: the file's is enough.
+        let place = format!(":{}", metadata.ino());
+        locks.lines().any(|line| {
+            let fields: Vec<_> = line.split_whitespace().collect();
+            fields.get(1) == Some(&"FLOCK")
+                && fields.get(3) == Some(&"WRITE")
+                && fields.get(5).is_some_and(|at| at.ends_with(&place))
+        })
+    }
+
     /// Takes the lock.
     ///
     /// # Errors
@@ -78,12 +94,15 @@ mod tests {
     #[test]
     fn the_second_is_told_who_the_first_is() {
         let folder = tempfile::tempdir().unwrap();
+        assert!(!Instance::is_held(folder.path()));
         let first = Instance::lock(folder.path()).unwrap();
+        assert!(Instance::is_held(folder.path()));
         match Instance::lock(folder.path()) {
             Err(InstanceError::Held { holder }) => assert_eq!(holder, Some(std::process::id())),
             other => panic!("{other:?}"),
         }
         drop(first);
+        assert!(!Instance::is_held(folder.path()));
         Instance::lock(folder.path()).unwrap();
     }
 }

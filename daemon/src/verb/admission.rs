@@ -39,7 +39,7 @@ pub(super) fn memory_at_all(wanted: Mib, host: Option<Memory>) -> Result<(), Ref
 ///
 /// # Errors
 /// [`Code::ResourceExhausted`] with the figures.
-pub(super) fn memory_now(
+pub(crate) fn memory_now(
     name: &str,
     wanted: Mib,
     host: Option<Memory>,

@@ -1,6 +1,6 @@
 //! What the daemon can be asked for: a verb a file.
 
-mod admission;
+pub(crate) mod admission;
 mod collect_garbage;
 mod console;
 mod create;

@@ -40,6 +40,12 @@ impl Host {
         Ok(Self { finder, accelerator, walls, notices })
     }
 
+    /// What was found out already.
+    #[must_use]
+    pub fn of(finder: Finder, accelerator: Accelerator, walls: Walls) -> Self {
+        Self { notices: walls.notice().into_iter().collect(), finder, accelerator, walls }
+    }
+
     /// What the user should know, each in one line.
     #[must_use]
     pub fn notices(&self) -> &[String] {

@@ -108,6 +108,14 @@ pub async fn probe(finder: &Finder, state: &Path) -> Verdict {
     verdict
 }
 
+/// Says whether KVM runs guests now: tried, and not remembered.
+pub async fn try_now(finder: &Finder, state: &Path) -> Verdict {
+    match run_guest(finder, Accelerator::Kvm, state).await {
+        Ok(()) => Verdict::Works,
+        Err(failure) => Verdict::Fails(failure.to_string()),
+    }
+}
+
 fn remember(state: &Path, file: &Path, answer: &Remembered) -> io::Result<()> {
     let mut new = tempfile::Builder::new().prefix(".new-").tempfile_in(state)?;
     serde_json::to_writer(&mut new, answer)?;

@@ -1,0 +1,63 @@
+//! Programs of others: are they there, do they run, what do they say of themselves.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use super::super::facts::Program;
+use crate::spawn::{Finder, Launch, QEMU};
+use crate::vmm::console::printable;
+
+/// How long a program may take to say its version.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The standard output of a program that has ended well.
+async fn output(
+    finder: &Finder,
+    program: &crate::spawn::Program,
+    arguments: &[&str],
+) -> Result<String, String> {
+    let started = Launch::new(program, finder)
+        .map_err(|missing| missing.to_string())?
+        .arguments(arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .start()
+        .map_err(|error| {
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            format!("{error}: {}", cause.unwrap_or_default())
+        })?;
+    let process = started.process;
+    match tokio::time::timeout(PATIENCE, started.child.wait_with_output()).await {
+        Ok(Ok(output)) if output.status.success() => Ok(printable(&output.stdout)),
+        Ok(Ok(output)) => {
+            let said = printable(&output.stderr);
+            let last = said.lines().rev().find(|line| !line.trim().is_empty());
+            Err(last.map_or_else(|| output.status.to_string(), str::to_owned))
+        }
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => {
+            let _ended = process.kill().await;
+            Err(format!("it does not end within {} s", PATIENCE.as_secs()))
+        }
+    }
+}
+
+/// A program with its version.
+pub(super) async fn version(finder: &Finder, program: &crate::spawn::Program) -> Program {
+    let Ok(path) = finder.find(program) else { return Program::Missing };
+    match output(finder, program, &["--version"]).await {
+        Ok(text) => {
+            let version = text.lines().next().unwrap_or_default().trim().to_owned();
+            Program::Works { path, version }
+        }
+        Err(reason) => Program::Broken { path, reason },
+    }
+}
+
+/// The networks that QEMU was built with.
+pub(super) async fn networks(finder: &Finder) -> Vec<String> {
+    let told = output(finder, &QEMU, &["-machine", "none", "-netdev", "help"]).await;
+    let told = told.unwrap_or_default();
+    // Under a heading, a name a line.
+    told.lines().filter(|line| !line.contains(' ') && !line.is_empty()).map(str::to_owned).collect()
+}
