@@ -25,13 +25,17 @@ fn setting(place: &Place, key: &str) -> Value {
 fn an_edit_counts_with_the_next_command() {
     let Some(place) = Place::with_image() else { return };
     assert_eq!(setting(&place, "vm.disk")["origin"], "default");
-    let file = configure(&place, "[vm]\nmemory = \"300M\"\ncpus = 3\ndisk = \"70M\"\n");
+    let file =
+        configure(&place, "[vm]\nmemory = \"300M\"\ncpus = 3\ndisk = \"70M\"\nttl = \"1h\"\n");
     place.owner.ok(["create", "--name", "one", "--cpus", "1"]);
     let vm = place.vm("one");
     assert_eq!(
         (&vm["memory_mib"], &vm["cpus"], &vm["disk_mib"]),
         (&300.into(), &1.into(), &70.into())
     );
+    assert!(vm["expires_at"].is_u64(), "{vm}");
+    place.owner.ok(["create", "--name", "lasting", "--ttl", "never"]);
+    assert!(place.vm("lasting")["expires_at"].is_null());
     let memory = setting(&place, "vm.memory");
     assert_eq!((&memory["value"], &memory["line"]), (&"300M".into(), &2.into()));
     assert_eq!(memory["file"], file.to_str().unwrap());

@@ -206,6 +206,8 @@ cpus = 65
             );
         }
         assert!(problems("timeouts.boot = \"0s\"").contains("use at least 1s"));
+        assert!(problems("vm.ttl = 0").contains("vm.ttl = 0: use "));
+        assert_eq!(problems("vm.ttl = \"never\""), "");
         assert_eq!(problems("timeouts.stop = 0"), "", "it kills at once");
         assert!(problems("[vm]\ncpus = 0x2\n").contains("must be a whole number"));
     }

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
-use banger_proto::{Invalid, Origin, Seconds};
+use banger_proto::{Invalid, Lifetime, Origin, Seconds};
 
 use super::defaults;
 use super::settings::{Place, Set, Settings};
@@ -95,6 +95,7 @@ fn computed(value: impl Display, note: &str) -> (Option<String>, String, Origin)
     (Some(value.to_string()), note.to_owned(), Origin::Computed)
 }
 
+const NEVER: &str = "never";
 const SIZE: &str = "a size such as \"2G\" or \"512M\"";
 const TIME: &str = "a time such as \"90s\" or \"5m\"";
 
@@ -129,6 +130,18 @@ pub(super) const KEYS: &[Key] = &[
         take: |settings, given, place| measure(given, place).map(|set| settings.disk = set),
         look: |settings| shown(settings.disk.as_ref(), |size| size.typed()),
         otherwise: || (Some(defaults::DISK.typed()), String::new(), Origin::Default),
+    },
+    Key {
+        name: ("vm", "ttl"),
+        legal: "a time such as \"2h\", or \"never\"",
+        take: |settings, given, place| measure(given, place).map(|set| settings.ttl = set),
+        look: |settings| {
+            shown(settings.ttl.as_ref(), |ttl| match ttl {
+                Lifetime::Unlimited => NEVER.to_owned(),
+                Lifetime::For(time) => time.to_string(),
+            })
+        },
+        otherwise: || (Some(NEVER.to_owned()), String::new(), Origin::Default),
     },
     Key {
         name: ("timeouts", "boot"),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use banger_proto::{Cpus, ImageName, Mib, Seconds};
+use banger_proto::{Cpus, ImageName, Lifetime, Mib, Seconds};
 
 use super::defaults;
 use crate::vmm::Accelerator;
@@ -33,6 +33,7 @@ pub struct Settings {
     pub(super) cpus: Option<Set<Cpus>>,
     pub(super) memory: Option<Set<Mib>>,
     pub(super) disk: Option<Set<Mib>>,
+    pub(super) ttl: Option<Set<Lifetime>>,
     pub(super) boot: Option<Set<Seconds>>,
     pub(super) stop: Option<Set<Seconds>>,
     pub(super) programs: Vec<Set<PathBuf>>,
@@ -61,6 +62,12 @@ impl Settings {
     #[must_use]
     pub fn disk(&self) -> Mib {
         self.disk.as_ref().map_or(defaults::DISK, |set| set.value)
+    }
+
+    /// When a new VM is removed whatever it does; absent when nobody says.
+    #[must_use]
+    pub fn ttl(&self) -> Option<Lifetime> {
+        self.ttl.as_ref().map(|set| set.value)
     }
 
     /// How long a guest may take until it answers.

@@ -55,7 +55,7 @@ pub async fn create_vm(
         disk: new.disk.unwrap_or_else(|| settings.disk()),
         created_at: now(),
         ephemeral: new.ephemeral,
-        expires_at: new.lifetime.and_then(|lifetime| lifetime.end(now())),
+        expires_at: new.lifetime.or(settings.ttl()).and_then(|lifetime| lifetime.end(now())),
         network: new.network,
         publish: new.publish,
         holder: holder.filter(|_| new.ephemeral),
