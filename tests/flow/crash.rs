@@ -32,7 +32,11 @@ fn vms_run_on_and_are_found_again() {
     // Its end is noticed though it is no child of this daemon.
     let pid = u32::try_from(place.vm("one")["running"]["vmm_pid"].as_u64().unwrap()).unwrap();
     assert!(before.contains(&pid));
+    let begun = Instant::now();
     place.kill(pid);
+    while !place.owner.ok(["vm", "ls"]).contains("failed") {
+        assert!(begun.elapsed() < Duration::from_secs(1), "ls does not say so within a second");
+    }
     place.wait_for("one", "failed");
 
     // One that ends while no daemon runs.

@@ -18,4 +18,5 @@ mod logs;
 mod many_entries;
 mod network;
 mod place;
+mod reset;
 mod size;
