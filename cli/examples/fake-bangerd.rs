@@ -85,6 +85,7 @@ fn vm(name: &str) -> Vm {
             accelerator: "tcg".into(),
             network: "passt".into(),
             confinement: Vec::new(),
+            missing_walls: Vec::new(),
         }),
         directory: "/nowhere".into(),
         allocated_bytes: 0,

@@ -9,6 +9,7 @@ use crate::daemon::{self, DaemonError};
 use crate::doctor;
 use crate::image;
 use crate::store::InstanceError;
+use crate::vmm::landlocked;
 
 const HELP: &str = "\
 bangerd, the daemon of banger; the command line starts it when it is needed
@@ -28,6 +29,12 @@ files: /etc/banger/*.toml, ~/.config/banger/config.toml
 /// Does what the arguments say.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<_> = arguments.into_iter().collect();
+    if let Some((_, rest)) =
+        arguments.split_first().filter(|(word, _)| *word == landlocked::ARGUMENT)
+    {
+        complain(&format!("bangerd: {}\n", landlocked::become_vmm(rest.iter().cloned())));
+        return ExitCode::FAILURE;
+    }
     let words: Vec<_> = arguments.iter().map(|word| word.to_str().unwrap_or("?")).collect();
     match words.as_slice() {
         [] => serve(),

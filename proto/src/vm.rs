@@ -71,6 +71,8 @@ pub struct Running {
     pub network: String,
     /// The walls around the VMM, a line each.
     pub confinement: Vec<String>,
+    /// The walls that are missing, and why, a line each.
+    pub missing_walls: Vec<String>,
 }
 
 /// What a new VM is to be; what is absent is the daemon's choice.
@@ -205,6 +207,7 @@ impl TryFrom<wire::Vm> for Vm {
                     accelerator: wire.accelerator.clone(),
                     network: wire.network.clone(),
                     confinement: wire.confinement.clone(),
+                    missing_walls: wire.missing_walls.clone(),
                 })
             })
             .transpose()?;
@@ -263,6 +266,7 @@ impl From<Vm> for wire::Vm {
             wire.accelerator = running.accelerator;
             wire.network = running.network;
             wire.confinement = running.confinement;
+            wire.missing_walls = running.missing_walls;
         }
         wire
     }
@@ -299,6 +303,7 @@ mod tests {
                 accelerator: "tcg".into(),
                 network: "passt".into(),
                 confinement: vec!["no_new_privs".into()],
+                missing_walls: vec!["seccomp".into()],
             }),
             directory: "/d".into(),
             allocated_bytes: 5,

@@ -16,6 +16,13 @@ if "isa-debug-exit" in line:
 if "ends-at-once" in mode:
     print("qemu: the fake was told to end", file=sys.stderr)
     sys.exit(1)
+tried = None
+if "probe" in mode:
+    # Before anything is opened here: what is open was inherited.
+    import probe
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "targets")) as targets:
+        targets = json.load(targets)
+    tried = probe.attempts(targets)
 
 path, log = re.search(r"id=console,logappend=on,path=(\S+),logfile=(\S+)", line).groups()
 console = open(log, "a")
@@ -26,6 +33,8 @@ if "silent" not in mode:
 words = os.path.join(os.path.dirname(os.path.abspath(__file__)), "console")
 if os.path.exists(words):
     say(open(words).read())
+if tried:
+    say("tried: " + json.dumps(tried))
 stopping = threading.Event()
 
 def end(words):

@@ -6,6 +6,7 @@ mod bad_tar;
 mod build;
 mod change;
 mod config;
+mod confinement;
 mod console;
 mod crash;
 mod doctor;

@@ -2,6 +2,7 @@
 
 mod broken;
 mod image;
+mod landlocked;
 mod life;
 mod parallel;
 mod patched;

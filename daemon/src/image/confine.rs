@@ -54,7 +54,7 @@ pub(crate) fn has_landlock() -> bool {
 /// Takes every right to files, to TCP and to other processes away, as far as this kernel
 /// knows of them. No rule gives any back.
 fn landlock() -> Option<landlock::RestrictionStatus> {
-    let newest = ABI::V6;
+    let newest = ABI::V9;
     Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(newest))

@@ -50,6 +50,7 @@ mod tests {
             started_at: 1,
             given: None,
             machine: Running {
+                missing: Vec::new(),
                 vmm: process(10),
                 network_process: None,
                 network: Backend::Slirp,

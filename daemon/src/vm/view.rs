@@ -33,6 +33,7 @@ pub(super) fn view(record: &VmRecord, files: &VmFiles) -> Vm {
             accelerator: machine.accelerator.name().to_owned(),
             network: machine.network.name().to_owned(),
             confinement: machine.walls.clone(),
+            missing_walls: machine.missing.clone(),
         }),
         directory: files.directory().to_owned(),
         allocated_bytes: allocated_bytes(files.directory()),

@@ -13,6 +13,8 @@
 pub mod console;
 mod host;
 pub mod kvm;
+pub mod landlocked;
+mod observe;
 mod qemu;
 pub mod qmp;
 mod spec;
@@ -25,4 +27,4 @@ pub use qemu::{CONTROL_DESCRIPTOR, Cable, NETWORK_DESCRIPTOR, Places, Qemu, Run,
 pub use spec::{Accelerator, Files, VmmSpec};
 pub use start::{Running, StartError, start};
 pub use stop::{StopError, Stopped, stop};
-pub use walls::{Walls, observe};
+pub use walls::Walls;

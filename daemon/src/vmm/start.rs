@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::net::UnixListener;
+use std::process::Stdio;
 use std::time::Duration;
 
 use banger_proto::PortForward;
@@ -13,6 +14,8 @@ use tokio::net::unix::pipe;
 
 use super::console;
 use super::host::Host;
+use super::landlocked::{self, Report};
+use super::observe::{self, Standing};
 use super::qemu::{CONTROL_DESCRIPTOR, Cable, NETWORK_DESCRIPTOR, Places, Qemu, Run, Vmm, hostfwd};
 use super::qmp::{Qmp, with_short_path};
 use super::spec::{Accelerator, Files, VmmSpec};
@@ -44,6 +47,9 @@ pub struct Running {
     pub accelerator: Accelerator,
     /// Which walls hold around the VMM, each in one line for people.
     pub walls: Vec<String>,
+    /// Which do not, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
     /// What the user should know, each in one line.
     pub notices: Vec<String>,
 }
@@ -154,15 +160,21 @@ async fn start_once(
         },
     };
     let qemu = host.finder.find(Qemu.program())?;
-    let walled = host.walls == Walls::Bubblewrap;
-    let (mut launch, info) = if walled {
-        let own_network = !matches!(run.network, Cable::Slirp { .. });
+    let own_network = !matches!(run.network, Cable::Slirp { .. });
+    let (mut launch, info) = if let Walls::Bubblewrap { sealed } = host.walls {
         let (reader, writer) = io::pipe().map_err(failed)?;
         let launch = Launch::new(&BWRAP, &host.finder)?
-            .arguments(walls::around(spec, &outside, &qemu, run.accelerator, own_network))
+            .arguments(walls::around(spec, &outside, &qemu, run.accelerator, own_network, sealed))
             .arguments(Qemu.arguments(spec, &walls::places_inside(spec), &run))
             .descriptor(INFO_DESCRIPTOR, writer.into());
         (launch, Some(pipe::Receiver::from_owned_fd(reader.into()).map_err(failed)?))
+    } else if let Walls::Landlock(_) = host.walls {
+        let system = walls::system_folders();
+        let launch = Launch::this_program("bangerd")
+            .arguments(landlocked::around(&system, &outside, &qemu, run.accelerator, !own_network))
+            .arguments(Qemu.arguments(spec, &outside, &run))
+            .stdout(Stdio::piped());
+        (launch, None)
     } else {
         let launch = Launch::new(Qemu.program(), &host.finder)?
             .arguments(Qemu.arguments(spec, &outside, &run));
@@ -176,17 +188,36 @@ async fn start_once(
     let vmm = attend(&mut attempt.started, info, files)
         .await
         .map_err(|error| blame_published(error, &spec.publish))?;
+    let landlock = report(&mut attempt.started).await;
     attempt.succeeded = true;
+    let network_process = network.process.map(|process| process.id().clone());
+    let started = observe::Started {
+        walls: &host.walls,
+        landlock,
+        network: network.backend,
+        network_process: network_process.as_ref().map(|process| process.pid),
+    };
+    let Standing { walls, missing } = observe::observe(vmm.pid, started);
     Ok(Running {
-        walls: walls::observe(vmm.pid),
+        walls,
+        missing,
         vmm,
-        network_process: network.process.map(|process| process.id().clone()),
+        network_process,
         network: network.backend,
         ssh_port: network.ssh_port,
         ports: network.ports,
         accelerator: run.accelerator,
         notices: host.notices().iter().chain(&network.notices).cloned().collect(),
     })
+}
+
+/// What a process that Landlock is around said before it became the VMM, which answers by
+/// now: all is said.
+async fn report(started: &mut Started) -> Option<Report> {
+    let mut text = Vec::new();
+    let mut stdout = started.child.stdout.take()?;
+    tokio::time::timeout(Duration::from_secs(1), stdout.read_to_end(&mut text)).await.ok()?.ok()?;
+    Report::parse(&text)
 }
 
 /// A VMM that is being started: it is killed unless that succeeds, also when the

@@ -2,15 +2,17 @@
 //!
 //! bubblewrap puts QEMU into namespaces of its own, with a read-only `/usr` and
 //! the VM's own files and nothing else of the host. Where bubblewrap does not
-//! work, QEMU's own seccomp filter and `no_new_privs` are left, and it is said.
-//! What holds is read from the running process afterwards, not taken from a plan.
+//! work, Landlock keeps it from files and processes; where there is none either, QEMU's own
+//! seccomp filter and `no_new_privs` are left. Whatever is missing is said.
 
 use std::ffi::OsString;
 use std::fs;
 use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::Duration;
 
+use super::landlocked::{self, Report};
 use super::qemu::Places;
 use super::spec::{Accelerator, VmmSpec};
 use crate::spawn::{BWRAP, Finder, Launch};
@@ -20,12 +22,17 @@ pub(super) const INFO_DESCRIPTOR: RawFd = 5;
 /// How long the probe may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Whether bubblewrap works on this host.
+/// What works on this host: it was tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Walls {
-    /// It does: it was run.
-    Bubblewrap,
-    /// It does not, for this reason.
+    /// bubblewrap.
+    Bubblewrap {
+        /// It can also forbid further user namespaces.
+        sealed: bool,
+    },
+    /// Landlock. bubblewrap does not work, for this reason.
+    Landlock(String),
+    /// Neither does; the reason is bubblewrap's.
     Bare(String),
 }
 
@@ -49,7 +56,7 @@ fn system() -> Vec<System> {
 }
 
 /// bubblewrap's options that any program needs: namespaces, `/usr`, `/dev`.
-fn frame(system: &[System], own_network: bool) -> Vec<OsString> {
+fn frame(system: &[System], own_network: bool, sealed: bool) -> Vec<OsString> {
     let mut line: Vec<OsString> = [
         "--unshare-user",
         "--unshare-pid",
@@ -65,6 +72,9 @@ fn frame(system: &[System], own_network: bool) -> Vec<OsString> {
     .into();
     if own_network {
         line.push("--unshare-net".into());
+    }
+    if sealed {
+        line.push("--disable-userns".into());
     }
     for entry in system {
         match entry {
@@ -103,8 +113,17 @@ pub(super) fn around(
     program: &Path,
     accelerator: Accelerator,
     own_network: bool,
+    sealed: bool,
 ) -> Vec<OsString> {
-    enclose(&system(), spec, host, program, accelerator, own_network)
+    enclose(&system(), spec, host, program, accelerator, (own_network, sealed))
+}
+
+/// Folders of programs and libraries, for who names them without binding them.
+pub(super) fn system_folders() -> Vec<PathBuf> {
+    let folder = |entry| match entry {
+        System::Directory(path) | System::Link { path, .. } => path,
+    };
+    system().into_iter().map(folder).collect()
 }
 
 fn enclose(
@@ -113,10 +132,10 @@ fn enclose(
     host: &Places,
     program: &Path,
     accelerator: Accelerator,
-    own_network: bool,
+    (own_network, sealed): (bool, bool),
 ) -> Vec<OsString> {
     let inside = places_inside(spec);
-    let mut line = frame(system, own_network);
+    let mut line = frame(system, own_network, sealed);
     let mut bind = |how: &str, from: &Path, to: &Path| {
         line.extend([how.into(), from.as_os_str().to_owned(), to.as_os_str().to_owned()]);
     };
@@ -158,36 +177,53 @@ fn enclose(
 }
 
 impl Walls {
-    /// Runs bubblewrap once, as it is used for a VM, to see whether it works.
-    /// User namespaces may be forbidden, and it may be missing.
+    /// Runs bubblewrap once, as it is used for a VM, to see whether it works, and what stands
+    /// in for it where it does not. User namespaces may be forbidden, and it may be missing.
     pub async fn probe(finder: &Finder) -> Self {
-        match Self::try_bubblewrap(finder).await {
-            Ok(()) => Self::Bubblewrap,
-            Err(reason) => Self::Bare(reason),
+        let mut reason = String::new();
+        for sealed in [true, false] {
+            match Self::try_bubblewrap(finder, sealed).await {
+                Ok(()) => return Self::Bubblewrap { sealed },
+                Err(why) => reason = why,
+            }
         }
+        if Self::try_landlock().await { Self::Landlock(reason) } else { Self::Bare(reason) }
     }
 
-    async fn try_bubblewrap(finder: &Finder) -> Result<(), String> {
-        let started = Launch::new(&BWRAP, finder)
+    async fn try_bubblewrap(finder: &Finder, sealed: bool) -> Result<(), String> {
+        let launch = Launch::new(&BWRAP, finder)
             .map_err(|error| error.to_string())?
-            .arguments(frame(&system(), true))
+            .arguments(frame(&system(), true, sealed))
             .arguments(["--remount-ro", "/", "--", "true"])
-            .stderr(std::process::Stdio::piped())
-            .start()
-            .map_err(|error| error.to_string())?;
-        // A probe that hangs is killed with its group; it has made nothing that lasts.
-        let process = started.process;
-        match tokio::time::timeout(PATIENCE, started.child.wait_with_output()).await {
-            Ok(Ok(output)) if output.status.success() => Ok(()),
-            Ok(Ok(output)) => {
+            .stderr(Stdio::piped());
+        match run(launch).await {
+            Ok(output) if output.status.success() => Ok(()),
+            Ok(output) => {
                 let text = String::from_utf8_lossy(&output.stderr);
                 Err(format!("bubblewrap does not work here: {}", text.trim()))
             }
-            Ok(Err(error)) => Err(format!("bubblewrap does not work here: {error}")),
-            Err(_) => {
-                let _ended = process.kill().await;
-                Err("bubblewrap did not answer in time".to_owned())
-            }
+            Err(error) => Err(format!("bubblewrap does not work here: {error}")),
+        }
+    }
+
+    async fn try_landlock() -> bool {
+        let mut line: Vec<OsString> = vec![landlocked::ARGUMENT.into()];
+        for folder in system_folders() {
+            line.extend(["--read".into(), folder.into()]);
+        }
+        line.extend(["--write", "/dev/null", "--", "/bin/true"].map(OsString::from));
+        let launch = Launch::this_program("bangerd").arguments(line).stdout(Stdio::piped());
+        run(launch)
+            .await
+            .is_ok_and(|output| output.status.success() && Report::parse(&output.stdout).is_some())
+    }
+
+    /// Why bubblewrap does not stand, where it does not.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Bubblewrap { .. } => None,
+            Self::Landlock(reason) | Self::Bare(reason) => Some(reason),
         }
     }
 
@@ -195,7 +231,11 @@ impl Walls {
     #[must_use]
     pub fn notice(&self) -> Option<String> {
         match self {
-            Self::Bubblewrap => None,
+            Self::Bubblewrap { .. } => None,
+            Self::Landlock(reason) => Some(format!(
+                "the VM runs without namespaces of its own, behind Landlock and QEMU's seccomp filter \
+                 ({reason})"
+            )),
             Self::Bare(reason) => Some(format!(
                 "the VM runs without namespaces of its own, with QEMU's seccomp filter only ({reason})"
             )),
@@ -203,51 +243,18 @@ impl Walls {
     }
 }
 
-/// Namespaces by their file in `/proc/PID/ns` and their name for people.
-const NAMESPACES: &[(&str, &str)] = &[
-    ("user", "user"),
-    ("mnt", "mount"),
-    ("pid", "pid"),
-    ("ipc", "ipc"),
-    ("uts", "uts"),
-    ("cgroup", "cgroup"),
-    ("net", "net"),
-];
-
-/// Which walls stand around the running process `pid`, each in one line for
-/// people. Only what can be seen from outside is listed.
-#[must_use]
-pub fn observe(pid: u32) -> Vec<String> {
-    let own: Vec<_> = NAMESPACES
-        .iter()
-        .filter(|(file, _)| {
-            let theirs = fs::read_link(format!("/proc/{pid}/ns/{file}"));
-            let ours = fs::read_link(format!("/proc/self/ns/{file}"));
-            matches!((theirs, ours), (Ok(theirs), Ok(ours)) if theirs != ours)
-        })
-        .map(|(_, name)| *name)
-        .collect();
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let field = |name: &str| {
-        status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
-    };
-    let mut walls = Vec::new();
-    if !own.is_empty() {
-        walls.push(format!("bubblewrap: own {} namespaces", own.join(", ")));
+/// Runs a probe to its end. One that hangs is killed with its group; it has made nothing that
+/// lasts.
+async fn run(launch: Launch) -> Result<std::process::Output, String> {
+    let started = launch.start().map_err(|error| error.to_string())?;
+    let process = started.process;
+    match tokio::time::timeout(PATIENCE, started.child.wait_with_output()).await {
+        Ok(ended) => ended.map_err(|error| error.to_string()),
+        Err(_) => {
+            let _ended = process.kill().await;
+            Err("it did not answer in time".to_owned())
+        }
     }
-    if own.contains(&"mount") {
-        walls.push("files: /usr read-only, the VM's own disks, kernel and console".to_owned());
-    }
-    if field("Seccomp") == Some("2") {
-        walls.push("qemu seccomp sandbox".to_owned());
-    }
-    if field("NoNewPrivs") == Some("1") {
-        walls.push("no_new_privs".to_owned());
-    }
-    if field("CapEff").is_some_and(|caps| caps.bytes().all(|b| b == b'0')) {
-        walls.push("no capabilities".to_owned());
-    }
-    walls
 }
 
 #[cfg(test)]
@@ -283,7 +290,7 @@ mod tests {
         ];
         let program = Path::new("/usr/bin/qemu-system-x86_64");
         let mut text = String::new();
-        for word in enclose(&system, &spec, &host, program, accelerator, own_network) {
+        for word in enclose(&system, &spec, &host, program, accelerator, (own_network, true)) {
             let word = word.into_string().unwrap();
             text.push_str(if word.starts_with("--") { "\n" } else { " " });
             text.push_str(&word);
@@ -312,11 +319,5 @@ mod tests {
         let walls = Walls::probe(&Finder::only(vec!["/nonexistent".into()])).await;
         let notice = walls.notice().unwrap();
         assert!(notice.contains("sudo apt install bubblewrap"), "{notice}");
-    }
-
-    #[test]
-    fn an_ordinary_process_of_ours_has_no_namespaces_of_its_own() {
-        let walls = observe(std::process::id());
-        assert!(!walls.iter().any(|w| w.contains("namespaces")), "{walls:?}");
     }
 }

@@ -51,6 +51,7 @@ struct JsonRunning<'a> {
     accelerator: &'a str,
     network: &'a str,
     confinement: &'a [String],
+    missing_walls: &'a [String],
 }
 
 impl<'a> From<&'a Vm> for Json<'a> {
@@ -90,6 +91,7 @@ impl<'a> From<&'a Running> for JsonRunning<'a> {
             accelerator: &running.accelerator,
             network: &running.network,
             confinement: &running.confinement,
+            missing_walls: &running.missing_walls,
         }
     }
 }
@@ -176,6 +178,7 @@ pub(super) fn details(vm: &Vm) -> String {
     }
     if let Some(running) = running {
         rows.extend(running.confinement.iter().map(|wall| ("confined", wall.clone())));
+        rows.extend(running.missing_walls.iter().map(|wall| ("no wall", wall.clone())));
     }
     fields(&rows)
 }
@@ -229,6 +232,7 @@ pub(super) mod tests {
                 accelerator: "tcg".into(),
                 network: "passt".into(),
                 confinement: vec!["seccomp".into(), "bubblewrap".into()],
+                missing_walls: vec!["no further user namespaces".into()],
             }),
             directory: "/home/ann/.local/state/banger/vms/web".into(),
             allocated_bytes: 300 << 20,

@@ -86,7 +86,9 @@ async fn a_vm_runs_walled_and_its_network_ends_with_it() {
     assert_eq!(qmp.status().await.unwrap(), "running");
     drop(qmp);
 
+    assert_eq!(running.missing, [""; 0]);
     let walls = running.walls.join("\n");
+    assert!(walls.contains("passt: its own seccomp sandbox"), "{walls}");
     for wall in ["user", "mount", "pid", "ipc", "net", "seccomp", "no_new_privs", "no capabilities"]
     {
         assert!(walls.contains(wall), "no {wall} among:\n{walls}");
