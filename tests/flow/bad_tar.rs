@@ -368,7 +368,7 @@ fn a_disk_smaller_than_its_content() {
         place.owner.ok(["vm", "create", "--name", "web", "--disk", size]);
         let before = place.traces();
         let said = place.fails(&["vm", "start", "web"]);
-        assert!(said.contains("choose a larger size for the disk"), "{said}");
+        assert!(said.contains("banger set web --disk SIZE"), "{said}");
         assert_eq!(place.traces(), before, "{said}");
         assert_eq!(place.state("web"), "created");
         place.owner.ok(["vm", "rm", "web"]);

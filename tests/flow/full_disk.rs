@@ -37,3 +37,19 @@ fn a_disk_that_becomes_full_leaves_nothing_of_an_import() {
     assert!(refused >= 6, "{refused}");
     assert_eq!(place.owner.ok(["image", "ls", "-q"]), "full\n");
 }
+
+#[test]
+fn on_a_full_disk_a_daemon_still_starts_so_that_room_can_be_made() {
+    let Some(place) = Place::new() else { return };
+    let Some(disk) = SmallDisk::mount(&place.owner, &place.owner.state(), 1024) else { return };
+    place.import_tiny();
+    place.owner.ok(["vm", "create", "--name", "old"]);
+    place.owner.ok(["daemon", "stop"]);
+    let ballast = place.owner.state().join("ballast");
+    std::fs::write(&ballast, vec![1; 2 << 20]).unwrap_err();
+    assert!(disk.used_kib() >= 1020, "{}", disk.used_kib());
+    assert_eq!(place.owner.ok(["vm", "ls", "-q"]), "old\n");
+    assert!(place.daemon().is_some());
+    place.owner.ok(["vm", "rm", "old"]);
+    assert_eq!(place.owner.ok(["vm", "ls", "-q"]), "");
+}

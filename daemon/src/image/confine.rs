@@ -69,6 +69,8 @@ fn landlock() -> Option<landlock::RestrictionStatus> {
 mod tests {
     use std::process::Command;
 
+    use landlock::LandlockStatus;
+
     use super::*;
 
     const INSIDE: &str = "BANGER_TEST_CONFINED";
@@ -85,8 +87,17 @@ mod tests {
         let made = std::fs::File::create("/tmp/banger-test-confined").is_ok();
         let listens = std::net::TcpListener::bind(("127.0.0.1", 0)).is_ok();
         let started = Command::new("/bin/true").spawn().is_ok();
+        let connects = std::net::TcpStream::connect(("127.0.0.1", 9)).unwrap_err().kind();
+        let connects = connects != std::io::ErrorKind::PermissionDenied;
+        let parent = rustix::process::getppid().unwrap();
+        let signals = rustix::process::test_kill_process(parent).is_ok();
         println!("walls {walls:?}\nmissing {missing:?}");
         println!("opened {opened} listed {listed} made {made} listens {listens} started {started}");
+        println!("connects {connects}");
+        let scoped = landlock().is_some_and(|status| {
+            matches!(status.landlock, LandlockStatus::Available { effective_abi, .. } if effective_abi >= ABI::V6)
+        });
+        println!("signals {}", signals && scoped);
     }
 
     #[test]
@@ -108,5 +119,6 @@ mod tests {
         }
         let all = "opened false listed false made false listens false started false";
         assert!(said.contains(all), "{said}");
+        assert!(said.contains("connects false") && said.contains("signals false"), "{said}");
     }
 }

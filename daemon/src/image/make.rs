@@ -9,7 +9,7 @@ use banger_proto::{Code, Image, ImageName, Mib, Refusal};
 use super::finish::{Overrides, extract_kernel};
 use super::take_in::Worker;
 use crate::context::now;
-use crate::disk;
+use crate::disk::{self, DiskError};
 use crate::progress::Teller;
 use crate::store::{ImageFiles, ImageRecord, Staging};
 use crate::verb::{blocking, disk_refusal, image_view, store_refusal};
@@ -23,6 +23,18 @@ pub(super) struct Making {
     size: Mib,
     source: String,
     staging: Staging,
+}
+
+fn seed_refusal(error: &DiskError) -> Refusal {
+    match error {
+        DiskError::Filesystem { source: banger_ext4::Error::TooLarge { .. }, .. } => {
+            Refusal::from_error(Code::InvalidArgument, error).hint(
+                "/root of an image goes into every VM's work disk: what is large or deep belongs \
+                 elsewhere in it",
+            )
+        }
+        _ => disk_refusal(error),
+    }
 }
 
 fn taken(name: &ImageName) -> Refusal {
@@ -71,7 +83,7 @@ impl Making {
             .await?;
         let seed = move || {
             disk::build_work_seed(&files.rootfs(), &files.work_seed())
-                .map_err(|error| disk_refusal(&error))
+                .map_err(|error| seed_refusal(&error))
         };
         let seed_bytes = self.teller.stage("build_work_seed", "", blocking(seed)).await?;
         let record = ImageRecord {

@@ -77,12 +77,16 @@ impl Instance {
             }
             Err(error) => return Err(failed(error.into())),
         }
+        // In place, where a full disk has room for it already.
         let mut note = || -> io::Result<()> {
-            file.set_len(0)?;
             file.rewind()?;
-            writeln!(file, "{}", std::process::id())
+            writeln!(file, "{:<15}", std::process::id())?;
+            file.set_len(16)
         };
-        note().map_err(failed)?;
+        // A full disk must not keep anybody from removing what fills it.
+        if note().is_err() {
+            let _says_nothing = file.set_len(0);
+        }
         Ok(Self { _lock: file })
     }
 }

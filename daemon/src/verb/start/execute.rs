@@ -14,7 +14,7 @@ use super::turn::Turn;
 use super::undo::Undo;
 use crate::config::Settings;
 use crate::context::{Context, now};
-use crate::disk::{self, Copied};
+use crate::disk::{self, Copied, DiskError};
 use crate::guest::{self, GuestSpec, Root};
 use crate::net::{AddressPlan, Choice, MacAddress};
 use crate::progress::{Sparingly, Teller};
@@ -279,10 +279,21 @@ impl Start {
         seed: Option<PathBuf>,
     ) -> impl Future<Output = Result<(), Refusal>> + use<> {
         let (uuid, files) = (self.record.uuid(), self.files.clone());
+        let name = self.record.name.clone();
         blocking(move || {
             let key = files.authorized_key().map_err(|error| store_refusal(&error))?;
-            disk::build_work_disk(&at, size, uuid, seed.as_deref(), &guest::work_disk_files(&key))
-                .map_err(|error| disk_refusal(&error))
+            let files = guest::work_disk_files(&key);
+            disk::build_work_disk(&at, size, uuid, seed.as_deref(), &files).map_err(|error| {
+                let refusal = disk_refusal(&error);
+                match error {
+                    DiskError::Filesystem {
+                        source: banger_ext4::Error::NoSpace { .. }, ..
+                    } => {
+                        refusal.hint(format!("give it a larger one: banger set {name} --disk SIZE"))
+                    }
+                    _ => refusal,
+                }
+            })
         })
     }
 
