@@ -43,8 +43,8 @@ pub(super) async fn all(paths: &Paths, quick: bool) -> (Facts, Result<Host, Miss
         passt,
         bubblewrap,
         no_walls: match walls {
-            Walls::Bubblewrap => None,
-            Walls::Bare(reason) => Some(reason),
+            Walls::Bubblewrap { .. } => None,
+            Walls::Landlock(reason) | Walls::Bare(reason) => Some(reason),
         },
         namespaces: system::namespaces(),
         landlock: crate::image::has_landlock(),
