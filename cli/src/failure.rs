@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use banger_proto::paths::Paths;
+use banger_proto::paths::{PathError, Paths};
 use banger_proto::{Code, Refusal};
 
 use crate::bangerd::DaemonError;
@@ -154,6 +154,12 @@ impl Failure {
             Self::Daemon(DaemonError::Root) => "run it as an ordinary user".into(),
             Self::Daemon(DaemonError::NotFound { .. }) => {
                 "install bangerd beside banger (make install does)".into()
+            }
+            Self::Daemon(DaemonError::Paths(PathError::NotOurs { above, .. })) => {
+                format!("make it yours: sudo chown $USER {}", above.display())
+            }
+            Self::Daemon(DaemonError::Paths(PathError::NoHome)) => {
+                "set HOME to your home folder".into()
             }
             Self::Daemon(DaemonError::Paths(_)) => {
                 "chmod 0700 the folder, or set XDG_RUNTIME_DIR to one of your own".into()

@@ -7,6 +7,8 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::Access;
+
 /// The folders that banger uses for one user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Paths {
@@ -38,6 +40,14 @@ pub enum PathError {
         /// What the system said.
         #[source]
         source: io::Error,
+    },
+    /// A folder cannot be made where it belongs, since the folder there is somebody else's.
+    #[error("cannot make the folder {}: {} is not yours to write to", path.display(), above.display())]
+    NotOurs {
+        /// The folder.
+        path: PathBuf,
+        /// The folder that is there already.
+        above: PathBuf,
     },
     /// A folder that must be private is open to others.
     #[error("{} must be a folder of your own with mode 0700", path.display())]
@@ -108,12 +118,24 @@ impl Paths {
 /// When it cannot be made, or is not private.
 pub fn private_directory(path: &Path) -> Result<(), PathError> {
     let prepare = |source| PathError::Prepare { path: path.to_owned(), source };
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(prepare)?;
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|source| match closed(path) {
+        Some(above) if source.kind() == io::ErrorKind::PermissionDenied => {
+            PathError::NotOurs { path: path.to_owned(), above: above.to_owned() }
+        }
+        _ => prepare(source),
+    })?;
     let metadata = std::fs::symlink_metadata(path).map_err(prepare)?;
     let private = metadata.is_dir()
         && metadata.uid() == rustix::process::geteuid().as_raw()
         && metadata.permissions().mode() & 0o077 == 0;
     if private { Ok(()) } else { Err(PathError::NotPrivate { path: path.to_owned() }) }
+}
+
+/// The lowest folder above `path` that is there, when nothing can be made in it.
+fn closed(path: &Path) -> Option<&Path> {
+    let there = path.ancestors().skip(1).find(|above| above.exists())?;
+    rustix::fs::access(there, Access::WRITE_OK | Access::EXEC_OK).is_err().then_some(there)
 }
 
 /// A short name for a socket in a folder, however long the folder's own path is: the

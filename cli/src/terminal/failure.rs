@@ -12,9 +12,10 @@ const LABEL: Style = Style::new().bold();
 
 /// The lines that tell `failure`. What others wrote is made harmless first.
 pub(super) fn render(failure: &Failure) -> String {
-    let mut text = format!("{ERROR}error:{ERROR:#} {}\n", plain::line(&failure.to_string()));
+    let words = |text: &str| without_numbers(&plain::line(text));
+    let mut text = format!("{ERROR}error:{ERROR:#} {}\n", words(&failure.to_string()));
     for cause in failure.chain() {
-        labelled(&mut text, "because", &plain::line(&cause));
+        labelled(&mut text, "because", &words(&cause));
     }
     let tail = plain::text(failure.console_tail());
     if !tail.trim().is_empty() {
@@ -28,6 +29,25 @@ pub(super) fn render(failure: &Failure) -> String {
         labelled(&mut text, "try", &hint);
     }
     text
+}
+
+/// Without ` (os error 13)` behind what the system said, which says it once more.
+fn without_numbers(text: &str) -> String {
+    const MARK: &str = " (os error ";
+    let mut pieces = text.split(MARK);
+    let mut plain = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        match piece.split_once(')') {
+            Some((number, rest)) if number.bytes().all(|byte| byte.is_ascii_digit()) => {
+                plain.push_str(rest);
+            }
+            _ => {
+                plain.push_str(MARK);
+                plain.push_str(piece);
+            }
+        }
+    }
+    plain
 }
 
 fn labelled(text: &mut String, label: &str, what: &str) {
@@ -65,6 +85,15 @@ mod tests {
     fn a_bare_refusal_is_one_line() {
         let refusal = Refusal::new(Code::NotFound, "there is no VM web\x1b[2J");
         assert_eq!(shown(&Failure::Refused(refusal)), "error: there is no VM web\n");
+    }
+
+    #[test]
+    fn numbers_of_errors_are_left_out() {
+        let plain = without_numbers;
+        assert_eq!(plain("cannot: Denied (os error 13) there"), "cannot: Denied there");
+        assert_eq!(plain("(os error 13)"), "(os error 13)");
+        assert_eq!(plain("a (os error x) (os error 5)"), "a (os error x)");
+        assert_eq!(plain("cut (os error 1"), "cut (os error 1");
     }
 
     #[test]

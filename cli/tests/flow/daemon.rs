@@ -100,6 +100,23 @@ fn a_folder_that_others_may_enter_is_not_trusted() {
 }
 
 #[test]
+fn the_folder_that_stands_in_the_way_is_named() {
+    let place = Place::new(&[]);
+    let local = place.home().join(".local");
+    // As an installer leaves it that was run with sudo.
+    fs::create_dir(&local).unwrap();
+    fs::set_permissions(&local, PermissionsExt::from_mode(0o555)).unwrap();
+    let ran = place.run(&["ls"]);
+    fs::set_permissions(&local, PermissionsExt::from_mode(0o755)).unwrap();
+    assert_eq!(ran.code, Some(1));
+    let local = local.display().to_string();
+    insta::assert_snapshot!(ran.err.replace(&local, "~/.local"), @r"
+    error: cannot make the folder ~/.local/state/banger/run: ~/.local is not yours to write to
+      try: make it yours: sudo chown $USER ~/.local
+    ");
+}
+
+#[test]
 fn asking_for_the_version_starts_and_makes_nothing() {
     let place = Place::new(&[]);
     let ran = place.run(&["version"]);
