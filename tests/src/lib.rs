@@ -15,7 +15,7 @@ pub mod tiny;
 
 use std::path::{Path, PathBuf};
 
-pub use skip::skip;
+pub use skip::{has_landlock, skip};
 
 /// The repository's top folder.
 pub fn repository() -> PathBuf {

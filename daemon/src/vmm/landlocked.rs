@@ -123,7 +123,9 @@ pub fn become_vmm(arguments: impl IntoIterator<Item = OsString>) -> String {
         Err(error) => return format!("Landlock does not work: {error}"),
     };
     let told = serde_json::to_string(&report).unwrap_or_default();
-    if std::io::stdout().write_all(told.as_bytes()).is_err() {
+    // What is still in a buffer would be lost with this program.
+    let mut output = std::io::stdout().lock();
+    if output.write_all(told.as_bytes()).and_then(|()| output.flush()).is_err() {
         return "nobody listens".to_owned();
     }
     let name = plan.program.file_name().unwrap_or_else(|| OsStr::new("vmm")).to_owned();
