@@ -32,7 +32,7 @@ pub(super) fn render(failure: &Failure) -> String {
 }
 
 /// Without ` (os error 13)` behind what the system said, which says it once more.
-fn without_numbers(text: &str) -> String {
+pub(super) fn without_numbers(text: &str) -> String {
     const MARK: &str = " (os error ";
     let mut pieces = text.split(MARK);
     let mut plain = pieces.next().unwrap_or_default().to_owned();

@@ -123,7 +123,7 @@ impl Terminal {
     /// One line that the user should know.
     pub(crate) fn note(self, text: &str) {
         if self.speaks() {
-            self.line(&plain::line(text));
+            self.line(&failure::without_numbers(&plain::line(text)));
         }
     }
 

@@ -45,10 +45,18 @@ pub(super) fn elapsed(time: Duration) -> String {
     }
 }
 
-/// How long it is until a moment, given in seconds since the epoch: `3 hours`.
+/// How long it is until a moment, given in seconds since the epoch: `2 h 59 min`.
 pub(crate) fn left(moment: i64) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    span(u64::try_from(moment).unwrap_or_default().saturating_sub(now))
+    remaining(u64::try_from(moment).unwrap_or_default().saturating_sub(now))
+}
+
+/// Two units, since half of what is left may lie in the second.
+fn remaining(seconds: u64) -> String {
+    match seconds {
+        0..86_400 => elapsed(Duration::from_secs(seconds)),
+        _ => format!("{} d {} h", seconds / 86_400, seconds / 3_600 % 24),
+    }
 }
 
 /// How long ago a moment was, given in seconds since the epoch: `3 hours`.
@@ -147,6 +155,15 @@ mod tests {
             (-1, "1969-12-31 23:59:59 UTC"),
         ] {
             assert_eq!(moment(seconds), text);
+        }
+    }
+
+    #[test]
+    fn what_is_left_has_two_units() {
+        for (seconds, text) in
+            [(0, "0 s"), (61, "1 min 1 s"), (7_199, "1 h 59 min"), (86_400 * 3 + 3_600, "3 d 1 h")]
+        {
+            assert_eq!(remaining(seconds), text);
         }
     }
 

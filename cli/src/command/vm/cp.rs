@@ -52,7 +52,11 @@ impl Arguments {
                 );
                 let (unpacked, changed) = copying(terminal, &what, &counter, copy).await?;
                 told(terminal, "left out, being neither file nor folder", &unpacked.left_out);
-                told(terminal, "a link that leads out of the copy", &unpacked.links_out);
+                told(
+                    terminal,
+                    "copied as the link that it is, and not what it leads to",
+                    &unpacked.links_out,
+                );
                 told(terminal, "the guest said", &changed);
             }
             (Place::Guest(vm, source), Place::Stream) => {

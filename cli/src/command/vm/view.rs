@@ -265,7 +265,7 @@ pub(super) mod tests {
         let limited = Vm { expires_at: Some(0), ..vm() };
         let shown = rows(&[vm(), limited], &[]);
         assert!(shown.lines().next().unwrap().ends_with("TTL"), "{shown}");
-        assert!(shown.trim_end().ends_with("0 seconds"), "{shown}");
+        assert!(shown.trim_end().ends_with("0 s"), "{shown}");
     }
 
     #[test]
