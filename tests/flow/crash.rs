@@ -175,3 +175,27 @@ fn an_ephemeral_vm_goes_with_whoever_holds_it_also_over_a_restart() {
     }
     assert!(place.vmms().is_empty());
 }
+
+#[test]
+fn a_create_whose_client_is_killed_is_known_or_did_not_happen() {
+    let Some(place) = Place::with_image() else { return };
+    for number in 0..30_u64 {
+        let name = format!("vm{number}");
+        let mut child = place.owner.banger(["vm", "create", "--name", &name]).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(5 + number));
+        place.kill_command_lines();
+        child.wait().unwrap();
+    }
+    // What became of each is settled soon: the daemon knows of what it has written.
+    let vms = || {
+        let text = place.owner.ok(["vm", "ls", "--json"]);
+        let vms: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
+        let names = vms.iter().map(|vm| vm["name"].as_str().unwrap().to_owned());
+        names.collect::<std::collections::BTreeSet<_>>()
+    };
+    place.owner.ok(["vm", "create", "--name", "last"]);
+    std::thread::sleep(Duration::from_millis(300));
+    let known = vms();
+    place.kill_daemon();
+    assert_eq!(vms(), known, "the next daemon finds the same");
+}

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use banger_proto::wire::daemon::{self as wire, daemon_server};
-use banger_proto::{Event, Invalid, NewVm, Refusal, StartOptions, VmChange, VmCondition, VmRef};
+use banger_proto::{
+    Code, Event, Invalid, NewVm, Refusal, StartOptions, VmChange, VmCondition, VmRef,
+};
 use futures_util::{Stream, StreamExt};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -72,6 +74,15 @@ pub async fn serve(
 pub(super) fn reference(vm: Option<wire::VmRef>) -> Result<VmRef, Refusal> {
     let named = vm.ok_or_else(|| Invalid::new("VM", "", "name one"))?.name_or_id;
     Ok(named.parse::<VmRef>()?)
+}
+
+/// Carries an operation to its end, also when the caller goes away: a handler is dropped
+/// then, wherever it is, and would leave on disk what nobody knows of.
+async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Refusal>> + Send + 'static,
+) -> Result<T, Refusal> {
+    let ended = tokio::spawn(work).await;
+    ended.unwrap_or_else(|error| Err(Refusal::from_error(Code::Internal, &error)))
 }
 
 /// What a teller says, as messages.
@@ -179,14 +190,17 @@ impl daemon_server::Daemon for Service {
         request: Request<wire::RemoveImageRequest>,
     ) -> Answer<wire::RemoveImageResponse> {
         let name = request.into_inner().name.parse().map_err(Refusal::from)?;
-        verb::remove_image(&self.registry, &name).await?;
+        let registry = self.registry.clone();
+        to_its_end(async move { verb::remove_image(&registry, &name).await }).await?;
         Ok(Response::new(wire::RemoveImageResponse {}))
     }
 
     async fn create_vm(&self, request: Request<wire::CreateVmRequest>) -> Answer<wire::Vm> {
         let holder = caller(&request);
         let new = NewVm::try_from(request.into_inner()).map_err(Refusal::from)?;
-        Ok(Response::new(verb::create_vm(&self.registry, new, holder).await?.into()))
+        let registry = self.registry.clone();
+        let created = async move { verb::create_vm(&registry, new, holder).await };
+        Ok(Response::new(to_its_end(created).await?.into()))
     }
 
     async fn start_vm(
@@ -259,14 +273,18 @@ impl daemon_server::Daemon for Service {
         request: Request<wire::RemoveBrokenVmRequest>,
     ) -> Answer<wire::BrokenVm> {
         let vm = reference(request.into_inner().vm)?;
-        Ok(Response::new(verb::remove_broken_vm(&self.registry, &vm).await?.into()))
+        let registry = self.registry.clone();
+        let removed = async move { verb::remove_broken_vm(&registry, &vm).await };
+        Ok(Response::new(to_its_end(removed).await?.into()))
     }
 
     async fn collect_garbage(
         &self,
         request: Request<wire::CollectGarbageRequest>,
     ) -> Answer<wire::CollectGarbageResponse> {
-        let garbage = verb::collect_garbage(&self.registry, request.into_inner().dry_run).await?;
+        let (registry, dry_run) = (self.registry.clone(), request.into_inner().dry_run);
+        let collected = async move { verb::collect_garbage(&registry, dry_run).await };
+        let garbage = to_its_end(collected).await?;
         Ok(Response::new(wire::CollectGarbageResponse {
             garbage: garbage.into_iter().map(Into::into).collect(),
         }))
