@@ -106,7 +106,7 @@ fn a_vm_whose_time_is_over_goes_whatever_it_does() {
     place.owner.ok(["create", "--name", "runs", "--ttl", "90m"]);
     place.owner.ok(["start", "runs"]);
     let shown = place.owner.ok(["inspect", "runs"]);
-    assert!(shown.contains("for 1 hour more"), "{shown}");
+    assert!(shown.contains("for 1 h "), "{shown}");
     place.owner.ok(["set", "runs", "--ttl", "1s"]);
     // In the middle of a start, which is broken off.
     place.mode("no-ssh");
