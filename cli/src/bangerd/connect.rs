@@ -134,7 +134,8 @@ pub(crate) async fn stop() -> Result<bool, DaemonError> {
 async fn end(client: &mut Client, socket: &Path) -> Result<(), DaemonError> {
     client.shutdown().await.map_err(DaemonError::Socket)?;
     let begun = Instant::now();
-    while begun.elapsed() < PATIENCE && attempt(socket).await?.is_some() {
+    // One that is going may cut a connection in its middle: that is no answer yet.
+    while begun.elapsed() < PATIENCE && !matches!(attempt(socket).await, Ok(None)) {
         sleep(LOOK).await;
     }
     Ok(())
