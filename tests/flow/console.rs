@@ -4,7 +4,12 @@ use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 use crate::place::Place;
+
+/// How long words may take to come; a test that waits for ever tells nothing.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Somebody who is attached, and a script.
 struct Attached {
@@ -23,9 +28,14 @@ impl Attached {
     /// Reads until `words` have come.
     fn see(&mut self, words: &str) -> String {
         let output = self.child.stdout.as_mut().unwrap();
+        let give_up = Instant::now() + PATIENCE;
         let mut seen = Vec::new();
         let mut byte = [0];
         while !String::from_utf8_lossy(&seen).contains(words) {
+            let left = Timespec::try_from(give_up.saturating_duration_since(Instant::now()));
+            let mut ready = [PollFd::new(output, PollFlags::IN)];
+            let came = poll(&mut ready, Some(&left.unwrap())).unwrap() > 0;
+            assert!(came, "no {words} came after {:?}", String::from_utf8_lossy(&seen));
             assert_eq!(output.read(&mut byte).unwrap(), 1, "no {words} in {seen:?}");
             seen.push(byte[0]);
         }

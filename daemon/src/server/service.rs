@@ -318,7 +318,7 @@ impl daemon_server::Daemon for Service {
         let request = request.into_inner();
         let vm = self.registry.find(&reference(request.vm)?)?;
         let tail = (request.tail_lines != 0).then_some(request.tail_lines);
-        let chunks = verb::read_logs(&vm, request.follow, tail);
+        let chunks = verb::read_logs(&vm, request.follow, tail).await?;
         Ok(Response::new(Box::pin(chunks.map(|piece| {
             piece.map(|piece| wire::LogChunk { data: piece.data }).map_err(Status::from)
         }))))
@@ -331,7 +331,7 @@ impl daemon_server::Daemon for Service {
         let mut parts = request.into_inner();
         let (vm, tail) = consoles::attach(parts.message().await?)?;
         let vm = self.registry.find(&vm)?;
-        let pieces = verb::attach_console(&vm, tail, consoles::typed(parts))?;
+        let pieces = verb::attach_console(&vm, tail, consoles::typed(parts)).await?;
         Ok(Response::new(Box::pin(pieces.map(consoles::written))))
     }
 

@@ -26,7 +26,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// [`Code::FailedPrecondition`] when the VM does not run.
-pub fn attach_console<I>(
+pub async fn attach_console<I>(
     vm: &Handle,
     tail: u32,
     input: I,
@@ -36,10 +36,8 @@ where
 {
     let record = vm.record();
     check(&record, &vm.files().run().console_input())?;
-    let output = read_logs(vm, true, Some(tail)).filter(move |piece| {
-        let wanted = tail > 0 || !piece.as_ref().is_ok_and(|piece| piece.old);
-        std::future::ready(wanted)
-    });
+    // Where the reading begins is settled before anything is typed: the answer is never old.
+    let output = read_logs(vm, true, Some(tail)).await?;
     Ok(beside(output, type_in(vm.clone(), input)))
 }
 

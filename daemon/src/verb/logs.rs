@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::blocking;
-use super::growth::Growth;
+use super::log_watch::LogWatch;
 use crate::vm::Handle;
 
 /// Bytes that are sent at once.
@@ -30,21 +30,31 @@ pub struct Piece {
 }
 
 /// The console's raw bytes, all of them or the last `tail` lines; with `follow` also
-/// what comes, until the VM ends.
-pub fn read_logs(
+/// what comes, until the VM ends. What is there when this returns is old, all else is not.
+///
+/// # Errors
+/// [`Code::Internal`] when the log cannot be read.
+pub async fn read_logs(
     vm: &Handle,
     follow: bool,
     tail: Option<u32>,
-) -> impl Stream<Item = Result<Piece, Refusal>> + Send + use<> {
+) -> Result<impl Stream<Item = Result<Piece, Refusal>> + Send + use<>, Refusal> {
+    let path = vm.files().run().console();
+    let position =
+        blocking(move || Position::begin(&path, tail).map_err(|error| unread(&error))).await?;
     let (sender, receiver) = mpsc::channel(4);
     let vm = vm.clone();
     tokio::spawn(async move {
-        if let Err(refusal) = send(&vm, follow, tail, &sender).await {
+        if let Err(refusal) = send(&vm, follow, position, &sender).await {
             // Whoever has gone away does not need to know.
             let _nobody_listens = sender.send(Err(refusal)).await;
         }
     });
-    ReceiverStream::new(receiver)
+    Ok(ReceiverStream::new(receiver))
+}
+
+fn unread(error: &io::Error) -> Refusal {
+    Refusal::from_error(Code::Internal, error).hint("see whether the VM still exists")
 }
 
 /// Where the reading of a log is.
@@ -55,21 +65,19 @@ struct Position {
     at: Option<(u64, u64)>,
     /// The file that was there at first, and its length then.
     old: Option<(u64, u64)>,
-    tail: Option<u32>,
 }
 
 async fn send(
     vm: &Handle,
     follow: bool,
-    tail: Option<u32>,
+    mut position: Position,
     sender: &mpsc::Sender<Result<Piece, Refusal>>,
 ) -> Result<(), Refusal> {
     let watch = vm.watch();
-    let path = vm.files().run().console();
-    let growth = Growth::new();
-    let mut position = Position::new(&path, tail);
+    let path = position.path.clone();
+    let log_watch = LogWatch::new();
     loop {
-        growth.watch(&path);
+        log_watch.watch(&path);
         // Asked before reading: what was written before the end is read after it.
         let over = watch.has_changed().is_err()
             || !matches!(
@@ -78,9 +86,7 @@ async fn send(
             );
         let piece;
         (position, piece) = blocking(move || {
-            let piece = position.read().map_err(|error| {
-                Refusal::from_error(Code::Internal, &error).hint("see whether the VM still exists")
-            })?;
+            let piece = position.read().map_err(|error| unread(&error))?;
             Ok((position, piece))
         })
         .await?;
@@ -92,7 +98,7 @@ async fn send(
             return Ok(());
         } else {
             tokio::select! {
-                () = growth.wait() => {}
+                () = log_watch.wait() => {}
                 () = sender.closed() => return Ok(()),
             }
         }
@@ -110,8 +116,20 @@ fn open_log(path: &Path) -> io::Result<Option<File>> {
 }
 
 impl Position {
-    fn new(path: &Path, tail: Option<u32>) -> Self {
-        Self { path: path.to_owned(), at: None, old: None, tail }
+    /// At the beginning of the log, or of its last `tail` lines. A log that is not there yet
+    /// is read from its beginning when it comes.
+    fn begin(path: &Path, tail: Option<u32>) -> io::Result<Self> {
+        let mut position = Self { path: path.to_owned(), at: None, old: None };
+        if let Some(mut file) = open_log(path)? {
+            let metadata = file.metadata()?;
+            let at = match tail {
+                Some(lines) => start_of_tail(&mut file, metadata.len(), lines)?,
+                None => 0,
+            };
+            position.at = Some((metadata.ino(), at));
+            position.old = Some((metadata.ino(), metadata.len()));
+        }
+        Ok(position)
     }
 
     /// What comes next; nothing when there is nothing yet. A file that was cut, or
@@ -121,32 +139,31 @@ impl Position {
             return Ok(Piece { data: Vec::new(), old: false });
         };
         let metadata = file.metadata()?;
-        let old = *self.old.get_or_insert((metadata.ino(), metadata.len()));
         let at = match self.at {
             Some((inode, at)) if inode == metadata.ino() && at <= metadata.len() => at,
-            Some(_) => 0,
-            None => match self.tail {
-                Some(lines) => start_of_tail(&mut file, metadata.len(), lines)?,
-                None => 0,
-            },
+            _ => 0,
         };
         file.seek(SeekFrom::Start(at))?;
         // No piece is old in part.
-        let is_old = old.0 == metadata.ino() && at < old.1 && old.1 <= metadata.len();
-        let most = if is_old { CHUNK.min(old.1 - at) } else { CHUNK };
+        let left_of_old = self
+            .old
+            .filter(|(inode, length)| *inode == metadata.ino() && *length <= metadata.len())
+            .map_or(0, |(_, length)| length.saturating_sub(at));
+        let old = left_of_old > 0;
         let mut data = Vec::new();
-        file.take(most).read_to_end(&mut data)?;
+        file.take(if old { CHUNK.min(left_of_old) } else { CHUNK }).read_to_end(&mut data)?;
         self.at = Some((metadata.ino(), at + data.len() as u64));
-        Ok(Piece { data, old: is_old })
+        Ok(Piece { data, old })
     }
 }
 
-/// Where the last `lines` lines begin.
+/// Where the last `lines` lines of the first `length` bytes begin.
 fn start_of_tail(file: &mut File, length: u64, lines: u32) -> io::Result<u64> {
+    let Some(before) = (lines as usize).checked_sub(1) else { return Ok(length) };
     let from = length.saturating_sub(TAIL);
     file.seek(SeekFrom::Start(from))?;
     let mut bytes = Vec::new();
-    file.take(TAIL).read_to_end(&mut bytes)?;
+    file.take(length - from).read_to_end(&mut bytes)?;
     // The line end at the very end closes the last line and begins none.
     let searched = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
     let start = searched
@@ -154,7 +171,7 @@ fn start_of_tail(file: &mut File, length: u64, lines: u32) -> io::Result<u64> {
         .enumerate()
         .rev()
         .filter(|(_, byte)| **byte == b'\n')
-        .nth((lines as usize).saturating_sub(1))
+        .nth(before)
         .map_or(0, |(at, _)| at + 1);
     Ok(from + start as u64)
 }
@@ -180,7 +197,7 @@ mod tests {
     fn a_log_is_followed_over_growth_cuts_and_boots() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("console.log");
-        let mut position = Position::new(&path, None);
+        let mut position = Position::begin(&path, None).unwrap();
         assert_eq!(read_all(&mut position), "");
         let mut file = File::options().append(true).create(true).open(&path).unwrap();
         let long = "x".repeat(200_000);
@@ -203,8 +220,9 @@ mod tests {
         let path = folder.path().join("console.log");
         let tail = |text: &str, lines| {
             std::fs::write(&path, text).unwrap();
-            read_all(&mut Position::new(&path, Some(lines)))
+            read_all(&mut Position::begin(&path, Some(lines)).unwrap())
         };
+        assert_eq!(tail("a\nb\nc\n", 0), "");
         assert_eq!(tail("a\nb\nc\n", 1), "c\n");
         assert_eq!(tail("a\nb\nc\n", 2), "b\nc\n");
         assert_eq!(tail("a\nb\nc\n", 3), "a\nb\nc\n");
@@ -219,7 +237,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("console.log");
         std::fs::write(&path, "one\ntwo\n").unwrap();
-        let mut position = Position::new(&path, Some(1));
+        let mut position = Position::begin(&path, Some(1)).unwrap();
         let mut piece = || {
             let piece = position.read().unwrap();
             (String::from_utf8(piece.data).unwrap(), piece.old)
@@ -234,10 +252,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_written_right_after_the_beginning_is_new() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("console.log");
+        let absent = Position::begin(&path, Some(0)).unwrap();
+        std::fs::write(&path, "one\n").unwrap();
+        let present = Position::begin(&path, Some(0)).unwrap();
+        File::options().append(true).open(&path).unwrap().write_all(b"two\n").unwrap();
+        for (mut position, new) in [(absent, "one\ntwo\n"), (present, "two\n")] {
+            let piece = position.read().unwrap();
+            assert_eq!((piece.data.as_slice(), piece.old), (new.as_bytes(), false));
+        }
+    }
+
+    #[test]
     fn a_link_is_not_followed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("console.log");
         std::os::unix::fs::symlink("/etc/passwd", &path).unwrap();
-        assert!(Position::new(&path, None).read().is_err());
+        assert!(Position::begin(&path, None).is_err());
     }
 }

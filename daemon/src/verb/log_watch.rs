@@ -1,4 +1,4 @@
-//! Waits until a file has grown, without looking at it all the time.
+//! Waits until a log has grown, without looking at it all the time.
 
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
@@ -16,12 +16,12 @@ const GATHER: Duration = Duration::from_millis(4);
 
 /// Tells that a file may have grown.
 #[derive(Debug)]
-pub(super) struct Growth {
+pub(super) struct LogWatch {
     /// None where the kernel gives no more of them: the clock alone wakes then.
     watches: Option<AsyncFd<OwnedFd>>,
 }
 
-impl Growth {
+impl LogWatch {
     /// Watches nothing yet.
     pub(super) fn new() -> Self {
         #[expect(
@@ -81,18 +81,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         let mut file = std::fs::File::create(&path).unwrap();
-        let growth = Growth::new();
-        growth.watch(&path);
+        let log_watch = LogWatch::new();
+        log_watch.watch(&path);
         let begun = Instant::now();
-        growth.wait().await;
+        log_watch.wait().await;
         assert!(begun.elapsed() >= LOOK_EVERY, "nothing was written");
         // The fastest of several: the machine may be busy.
         let mut fastest = LOOK_EVERY;
         for _ in 0..5 {
-            growth.watch(&path);
+            log_watch.watch(&path);
             file.write_all(b"x").unwrap();
             let begun = Instant::now();
-            growth.wait().await;
+            log_watch.wait().await;
             fastest = fastest.min(begun.elapsed());
         }
         assert!(fastest < LOOK_EVERY / 2, "{fastest:?}");
