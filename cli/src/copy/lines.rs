@@ -42,8 +42,13 @@ pub(crate) fn send_tar(folder: &OsStr, base: &OsStr) -> OsString {
         .word(folder)
         .text(" || exit; b=./")
         .word(base)
-        .text("; [ -e \"$b\" ] || [ -L \"$b\" ] || fail 'there is no such file or folder'; ")
+        .text(
+            "; if [ ! -e \"$b\" ]; then [ -L \"$b\" ] && fail 'it is a link that leads nowhere'; ",
+        )
+        .text("fail 'there is no such file or folder'; fi; ")
         .text(NEEDS_TAR)
+        // A link that was named is followed. Those in a folder are kept, of which `h` knows nothing.
+        .text("if [ -L \"$b\" ]; then [ -d \"$b\" ] || exec tar -chf - \"$b\"; b=$b/.; fi; ")
         .text("exec tar -cf - \"$b\"")
         .end()
 }
@@ -86,19 +91,6 @@ pub(crate) fn take_file(
         .text(&format!("[ \"$(wc -c <\"$n\")\" -eq {size} ] || fail 'it did not come whole'; "))
         .text(&format!("chmod {mode:o} \"$n\" || exit; touch -d @{mtime} \"$n\"; "))
         .text("mv -f -- \"$n\" \"$t\"")
-        .end()
-}
-
-/// Makes a link to `leads_to` in the same way.
-pub(crate) fn take_link(
-    (target, base): (&OsStr, Option<&OsStr>),
-    leads_to: &OsStr,
-    unique: &str,
-) -> OsString {
-    new_name(target, base, unique)
-        .text("ln -s -- ")
-        .word(leads_to)
-        .text(" \"$n\" && mv -f -- \"$n\" \"$t\"")
         .end()
 }
 

@@ -19,7 +19,7 @@ use crate::terminal::Counter;
 /// What is copied.
 #[derive(Debug)]
 pub(crate) enum Source {
-    /// A file, a link or a folder.
+    /// A file or a folder, or a link to one.
     Path(PathBuf),
     /// Standard input.
     Input,
@@ -52,17 +52,8 @@ pub(crate) async fn to_guest(
 
 /// What is sent once the guest listens.
 enum Work {
-    Tree {
-        path: PathBuf,
-        itself: bool,
-    },
-    /// A link, which is in the line.
-    Nothing,
-    File {
-        path: PathBuf,
-        content: File,
-        size: u64,
-    },
+    Tree { path: PathBuf, itself: bool },
+    File { path: PathBuf, content: File, size: u64 },
 }
 
 impl Work {
@@ -73,7 +64,6 @@ impl Work {
                 packer.tree(&path, b".", itself)?;
                 packer.finish()
             }
-            Self::Nothing => Ok(Packed::default()),
             Self::File { path, mut content, size } => {
                 let mut left = size;
                 let mut buffer = vec![0; 128 << 10];
@@ -121,24 +111,20 @@ fn prepare(source: Source, target: &GuestFile) -> Result<(OsString, Work), CopyE
     let failed = |source| PackError::Read { path: path.clone(), source };
     let given = path.as_os_str().as_bytes();
     let content_meant = means_content(given);
-    // A slash at the end asks for what a link leads to.
-    let metadata = if given.ends_with(b"/") || content_meant {
-        path.metadata()
-    } else {
-        path.symlink_metadata()
-    }
-    .map_err(failed)?;
+    // A link that was named is followed; those in a folder are links there too.
+    let is_link = path.is_symlink();
+    let metadata = path.metadata().map_err(|source| {
+        let nowhere = is_link && source.kind() == io::ErrorKind::NotFound;
+        let leads_nowhere = || io::Error::new(source.kind(), "it is a link that leads nowhere");
+        failed(if nowhere { leads_nowhere() } else { source })
+    })?;
     let name = pack::name(&path).to_owned();
     let base = (!content_meant).then_some(name.as_os_str());
     let kind = metadata.file_type();
     if kind.is_dir() {
         let line = lines::take_tree(target.path(), base);
+        let path = if is_link { path.join(".") } else { path };
         return Ok((line, Work::Tree { path, itself: !content_meant }));
-    }
-    if kind.is_symlink() {
-        let leads_to = path.read_link().map_err(failed)?;
-        let line = lines::take_link((target.path(), base), leads_to.as_os_str(), &unique);
-        return Ok((line, Work::Nothing));
     }
     if !kind.is_file() {
         let reason = "it is neither a file nor a folder";

@@ -105,12 +105,41 @@ fn a_folder_lands_as_with_cp() {
 #[test]
 fn links_and_streams() {
     with_both(|guest| {
-        symlink("any where", guest.path("host/link")).unwrap();
+        // Links that are named are followed, both ways; those below stay.
+        guest.write("host/tree/real", "content");
+        symlink("real", guest.path("host/tree/inner")).unwrap();
+        symlink("tree/real", guest.path("host/file")).unwrap();
+        symlink("tree", guest.path("host/folder")).unwrap();
+        symlink("no where", guest.path("host/dangling")).unwrap();
         guest.give();
-        guest.cp("link", "web:copied").unwrap();
-        assert_eq!(fs::read_link(guest.path("guest/copied")).unwrap().as_os_str(), "any where");
-        guest.cp("web:copied", "back").unwrap();
-        assert_eq!(fs::read_link(guest.path("host/back")).unwrap().as_os_str(), "any where");
+        let inner = |folder: &str| {
+            assert!(!guest.path(folder).is_symlink());
+            assert_eq!(guest.read(&format!("{folder}/real")), "content");
+            let link = fs::read_link(guest.path(&format!("{folder}/inner"))).unwrap();
+            assert_eq!(link.as_os_str(), "real");
+        };
+        guest.cp("file", "web:").unwrap();
+        assert_eq!(guest.read("guest/file"), "content");
+        for (source, target) in [("folder", "a"), ("folder/", "b"), ("folder/.", "c")] {
+            guest.cp(source, &format!("web:{target}")).unwrap();
+            inner(&format!("guest/{target}"));
+        }
+        symlink("a/real", guest.path("guest/named")).unwrap();
+        symlink("a", guest.path("guest/there")).unwrap();
+        symlink("no where", guest.path("guest/dangling")).unwrap();
+        guest.give();
+        guest.cp("web:named", ".").unwrap();
+        assert_eq!(guest.read("host/named"), "content");
+        for (source, target) in [("there", "d"), ("there/", "e"), ("there/.", "f")] {
+            guest.cp(&format!("web:{source}"), target).unwrap();
+            inner(&format!("host/{target}"));
+        }
+        guest.cp("web:there", ".").unwrap();
+        inner("host/there");
+        for (source, target) in [("dangling", "web:x"), ("web:dangling", "x")] {
+            let said = guest.cp(source, target).unwrap_err();
+            assert!(said.contains("it is a link that leads nowhere"), "{said}");
+        }
 
         let mut command = guest.place.banger(&["cp", "-", "web:piped"]);
         let mut child = command.stdin(Stdio::piped()).spawn().unwrap();

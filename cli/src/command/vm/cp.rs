@@ -21,8 +21,9 @@ const USAGE: u8 = 2;
 As with cp -a, a folder goes with all that is in it; modes, times and links are kept. What is
 copied into a guest is root's there, what is copied out is yours. Into a target that is a folder
 the source goes under its own name; PATH/. as the source means what is in the folder. A target
-that is not there is made, the folder that holds it is not. A link in the place of a file is
-replaced and not followed.
+that is not there is made, the folder that holds it is not. A link that is named as the source is
+followed, as by cp -H; links in a folder stay links. A link in the place of a file is replaced and
+not followed.
 
 A path of the guest that does not begin with / begins at /root. A path of the host with a colon is
 written ./like:this, and one that is called - is ./-.
