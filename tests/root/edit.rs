@@ -12,27 +12,8 @@ use crate::needs_kernel;
 const FILE: Attributes = Attributes { mode: 0o644, uid: 0, gid: 0 };
 const FOLDER: Attributes = Attributes { mode: 0o755, uid: 0, gid: 0 };
 
-/// Kinds of filesystem that a batch must keep right: name, arguments of mke2fs.
-const PROFILES: &[(&str, &[&str])] = &[
-    ("defaults", &[]),
-    ("blocks of 1k", &["-b", "1024"]),
-    ("blocks of 2k", &["-b", "2048"]),
-    ("no checksums", &["-O", "^metadata_csum"]),
-    ("old checksums", &["-O", "^metadata_csum,uninit_bg"]),
-    ("32 bit", &["-O", "^64bit"]),
-    ("inodes of 128 bytes", &["-I", "128"]),
-    ("no journal", &["-O", "^has_journal"]),
-    ("no index", &["-O", "^dir_index"]),
-    ("no flex_bg", &["-O", "^flex_bg,^resize_inode"]),
-    ("meta_bg", &["-O", "meta_bg,^resize_inode"]),
-    ("seed of checksums", &["-O", "metadata_csum_seed"]),
-    ("orphan file", &["-O", "orphan_file"]),
-    ("no types", &["-O", "^filetype"]),
-    ("small groups", &["-b", "1024", "-g", "1024", "-N", "4096"]),
-];
-
 /// A tree such as distributions have, made by the kernel.
-const SEED: &str = r#"cd "$1"
+pub(crate) const SEED: &str = r#"cd "$1"
     mkdir -p etc usr/sbin usr/bin var/log root/.ssh run
     ln -s usr/sbin sbin; ln -s /run/resolv.conf etc/resolv.conf; ln -s ../usr/bin etc/up
     for n in $(seq 40); do echo "$n" > etc/conf$n; done
@@ -51,7 +32,7 @@ fn seeded(folder: &Path, name: &str, arguments: &[&str]) -> std::path::PathBuf {
     image
 }
 
-fn change(batch: &mut Batch) -> banger_ext4::Result<()> {
+pub(crate) fn change(batch: &mut Batch) -> banger_ext4::Result<()> {
     let big: Vec<u8> = (0..3_000_000_u32).flat_map(u32::to_le_bytes).collect();
     batch.write_file(&path("/etc/hostname"), FILE, b"web\n")?;
     batch.write_file(&path("/etc/resolv.conf"), FILE, b"nameserver 10.0.2.3\n")?;
@@ -88,34 +69,6 @@ fn change(batch: &mut Batch) -> banger_ext4::Result<()> {
     }
     batch.remove(&path("/dev0"))?;
     batch.remove_recursive(&path("/var"))
-}
-
-#[test]
-fn every_kind_of_filesystem_is_changed_and_stays_right() {
-    needs_kernel!();
-    let folder = tempfile::tempdir().unwrap();
-    for (name, arguments) in PROFILES {
-        println!("{name}");
-        let image = seeded(folder.path(), name, arguments);
-        let mut batch = Batch::open(disk(&image)).unwrap();
-        change(&mut batch).unwrap();
-        assert_eq!(batch.read_file(&path("/etc/hostname"), 100).unwrap(), b"web\n");
-        assert!(!batch.exists(&path("/full")).unwrap());
-        batch.commit(Flush::ProcessSafe).unwrap();
-        let lines = assert_right(&image);
-        let has = |start: &str| lines.iter().any(|line| line.starts_with(start));
-        assert!(has("/usr/sbin/banger-network file 0755 0:0 size=10"), "{lines:#?}");
-        assert!(has("/sbin link 0777"), "{lines:#?}");
-        assert!(has("/usr/sbin dir 0711"));
-        assert!(has("/usr/bin/big file 0644 0:0 size=12000000"));
-        assert!(has("/usr/bin/tool file 0644 0:0 size=300000"), "the other name keeps its content");
-        assert!(has("/etc/resolv.conf file 0644 0:0 size=20"), "a link is replaced");
-        assert!(has("/etc/conf1 file 0600 70000:5 size=0"));
-        assert!(has("/etc/conf2 file 4755 1:2"));
-        assert!(has("/srv/full dir") && has("/srv/a/9 file") && !has("/etc/conf21 "));
-        assert!(has("/srv/far block 0644 0:0 size=0") && !has("/var"));
-        std::fs::remove_file(&image).unwrap();
-    }
 }
 
 #[test]
@@ -167,28 +120,6 @@ fn a_full_disk_is_an_error_and_stays_as_it_was() {
     let refused =
         (0..100).find_map(|n| batch.write_file(&path(format!("/f{n}")), FILE, b"").err()).unwrap();
     assert!(matches!(refused, Error::NoSpace { .. }), "{refused}");
-}
-
-#[test]
-fn what_we_would_not_keep_right_is_refused_by_name() {
-    needs_kernel!();
-    let folder = tempfile::tempdir().unwrap();
-    let image = folder.path().join("refused.img");
-    let refused: &[(&str, &[&str])] = &[
-        ("bigalloc", &["-O", "bigalloc"]),
-        ("quota", &["-O", "quota"]),
-        ("project", &["-O", "project,quota", "-I", "256"]),
-        ("casefold", &["-O", "casefold"]),
-        ("encrypt", &["-O", "encrypt"]),
-        ("inline_data", &["-O", "inline_data"]),
-        ("mmp", &["-O", "mmp"]),
-        ("extents", &["-O", "^extents,^64bit"]),
-    ];
-    for (feature, arguments) in refused {
-        fsck::mke2fs(&image, 64 << 20, arguments);
-        let error = Batch::open(disk(&image)).unwrap_err();
-        assert!(error.to_string().contains(feature), "{feature}: {error}");
-    }
 }
 
 /// A file of ext3 times: mapped by indirect blocks. It is replaced, and removed.

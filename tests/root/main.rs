@@ -10,5 +10,6 @@ mod ingest;
 mod journal;
 mod mutants;
 mod oracle;
+mod profiles;
 mod random;
 mod reader;

@@ -7,6 +7,7 @@ pub mod image;
 pub mod kernel;
 pub mod manifest;
 pub mod owner;
+pub mod profile;
 pub mod recorder;
 pub mod root;
 mod skip;
