@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use super::Findings;
 use super::tally::{Met, Tally};
+use crate::layout::features::Incompat;
 use crate::layout::geometry::MetadataMap;
 use crate::layout::inode::{FLAG_INDEX, FLAG_INLINE_DATA, FileKind, Inode, RESIZE_INO, ROOT_INO};
 use crate::layout::{orphan, xattr};
@@ -19,11 +20,14 @@ pub(super) fn reserved(
     tally: &mut Tally,
     findings: &mut Findings,
 ) -> Result<()> {
-    let orphan_file = fs.superblock().s_orphan_file_inum();
-    for ino in (1..fs.geometry().first_ino).filter(|ino| *ino != ROOT_INO).chain(
-        // It has a number like any file's.
-        (orphan_file >= fs.geometry().first_ino).then_some(orphan_file),
-    ) {
+    let first = fs.geometry().first_ino;
+    if fs.superblock().features().incompat.has(Incompat::MMP) {
+        tally.mark(fs.geometry(), 0, fs.superblock().s_mmp_block(), 1, findings);
+    }
+    // These have numbers like any file's.
+    let others = [fs.superblock().s_orphan_file_inum(), fs.superblock().s_prj_quota_inum()];
+    let others = others.into_iter().filter(|ino| *ino >= first);
+    for ino in (1..first).filter(|ino| *ino != ROOT_INO).chain(others) {
         tally.inodes.insert(ino, Met { nameless: true, ..Met::default() });
         // Reserved inodes that were never used may hold anything.
         let Ok(inode) = fs.inode(ino) else { continue };

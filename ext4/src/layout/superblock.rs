@@ -136,6 +136,8 @@ fields! { Superblock {
     s_want_extra_isize, set_s_want_extra_isize: u16 = 0x15e;
     /// 0x160: signed or unsigned hashes, test filesystem.
     s_flags, set_s_flags: u32 = 0x160;
+    /// 0x168: block of multiple mount protection.
+    s_mmp_block, set_s_mmp_block: u64 = 0x168;
     /// 0x174: groups that lie together are 2 to the power of this.
     s_log_groups_per_flex, set_s_log_groups_per_flex: u8 = 0x174;
     /// 0x175: 1 is crc32c.
@@ -152,6 +154,8 @@ fields! { Superblock {
     s_backup_bgs_1, set_s_backup_bgs_1: u32 = 0x250;
     /// 0x268: inode of `lost+found`.
     s_lpf_ino, set_s_lpf_ino: u32 = 0x268;
+    /// 0x26C: inode of project quota.
+    s_prj_quota_inum, set_s_prj_quota_inum: u32 = 0x26c;
     /// 0x270: stored checksum seed (`metadata_csum_seed`).
     s_checksum_seed, set_s_checksum_seed: u32 = 0x270;
     /// 0x274: high byte of `s_wtime`.
