@@ -3,6 +3,7 @@
 //! No async, no unsafe; knows no VM, no daemon and no root. All it asks of the
 //! world is a [`Disk`].
 
+mod acl;
 pub mod be;
 mod check;
 mod disk;
@@ -18,6 +19,7 @@ mod read;
 mod time;
 mod write;
 
+pub use acl::{Acl, AclError, AclTag};
 pub use check::{Findings, check};
 pub use disk::{Disk, FileDisk, MemoryDisk};
 pub use error::{Error, Result};

@@ -25,3 +25,4 @@ pub use resolve::Parent;
 pub use stat::Stat;
 pub use statfs::Statfs;
 pub use walk::{Limits, WalkEntry};
+pub(crate) use xattrs::as_shown;

@@ -17,27 +17,21 @@ impl Filesystem {
         self.xattrs_of(ino, &self.inode_in_use(ino)?)
     }
 
+    /// The value of one extended attribute of `path` itself; none when it has not this one.
+    ///
+    /// # Errors
+    /// As [`Self::xattrs`].
+    pub fn xattr(&self, path: &ImagePath, name: &[u8]) -> Result<Option<Vec<u8>>> {
+        let all = self.xattrs(path)?;
+        Ok(all.into_iter().find(|attribute| attribute.name == name).map(|found| found.value))
+    }
+
     /// The extended attributes of an inode, sorted by name.
     ///
     /// # Errors
     /// As [`Self::xattrs`].
     pub fn xattrs_of(&self, ino: u32, inode: &Inode) -> Result<Vec<Xattr>> {
-        let mut found = Vec::new();
-        for attribute in self.raw_xattrs(inode)? {
-            if attribute.name_index == INDEX_SYSTEM && attribute.name == b"data" {
-                continue; // the file's own data
-            }
-            let name = attribute.full_name()?;
-            let Some(value) = attribute.value else {
-                let feature = format!("ea_inode (an attribute of inode {ino})");
-                return Err(Error::Incompatible { feature });
-            };
-            let is_acl = matches!(attribute.name_index, 2 | 3);
-            let value = if is_acl { acl(ino, &value)? } else { value };
-            found.push(Xattr { name, value });
-        }
-        found.sort();
-        Ok(found)
+        as_shown(ino, self.raw_xattrs(inode)?)
     }
 
     /// The attributes in the inode and in its block, as they lie on disk.
@@ -50,6 +44,26 @@ impl Filesystem {
         }
         Ok(all)
     }
+}
+
+/// Attributes of an inode as the system calls show them, sorted by name.
+pub(crate) fn as_shown(ino: u32, raw: Vec<xattr::Xattr>) -> Result<Vec<Xattr>> {
+    let mut found = Vec::new();
+    for attribute in raw {
+        if attribute.name_index == INDEX_SYSTEM && attribute.name == b"data" {
+            continue; // the file's own data
+        }
+        let name = attribute.full_name()?;
+        let Some(value) = attribute.value else {
+            let feature = format!("ea_inode (an attribute of inode {ino})");
+            return Err(Error::Incompatible { feature });
+        };
+        let is_acl = matches!(attribute.name_index, 2 | 3);
+        let value = if is_acl { acl(ino, &value)? } else { value };
+        found.push(Xattr { name, value });
+    }
+    found.sort();
+    Ok(found)
 }
 
 fn acl(ino: u32, value: &[u8]) -> Result<Vec<u8>> {

@@ -61,6 +61,7 @@ impl Volume {
     /// The group's block bitmap for a change: it counts as initialised from now on.
     pub(crate) fn block_map(&mut self, number: u32) -> Result<&mut BlockMap> {
         self.load_block_map(number)?;
+        self.blocks.note_change();
         let group = self.group(number)?;
         group.changed = true;
         let flags = group.descriptor.bg_flags();

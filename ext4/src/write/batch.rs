@@ -42,8 +42,8 @@ pub struct Attributes {
 /// the content of files that goes into free blocks, and that only where the batch was
 /// made so ([`Batch::create`], [`Batch::open_direct`]). A batch that is dropped leaves
 /// the filesystem as it was; a new one is then good for nothing. An operation that fails half-way spoils the batch: it
-/// cannot be committed then. Refusals (`NotFound`, `WrongType`, `InvalidPath`) come
-/// before anything is changed and spoil nothing.
+/// cannot be committed then. What is refused before anything is changed (a path that is not
+/// there, a wrong type, attributes that do not fit) spoils nothing.
 ///
 /// Blocks that a batch frees are given out again only after its commit: replacing
 /// large files on a nearly full disk may take two batches.
@@ -111,12 +111,12 @@ impl Batch {
     /// Runs an operation; one that fails after it began to change things spoils
     /// the batch. What is refused before that does not.
     pub(crate) fn run<T>(&mut self, work: impl FnOnce(&mut Volume) -> Result<T>) -> Result<T> {
+        let before = self.volume.blocks.noted_changes();
         let result = work(&mut self.volume);
         if let Err(error) = &result {
-            let harmless = matches!(
-                error,
-                Error::NotFound { .. } | Error::WrongType { .. } | Error::InvalidPath { .. }
-            );
+            // A device that fails or a filesystem that lies is not to be gone on with.
+            let refused = !matches!(error, Error::Io { .. } | Error::Corrupt { .. });
+            let harmless = refused && self.volume.blocks.noted_changes() == before;
             if !harmless && self.spoilt.is_none() {
                 self.spoilt = Some(error.to_string());
             }

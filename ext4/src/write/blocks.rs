@@ -17,6 +17,8 @@ pub(crate) struct Blocks {
     size: usize,
     count: u64,
     cached: HashMap<u64, Cached>,
+    /// How often something was to be changed.
+    changes: u64,
     /// Most blocks that are kept before they go to the device.
     most: usize,
 }
@@ -28,7 +30,14 @@ const LONGEST_RUN: usize = 256;
 
 impl Blocks {
     pub(crate) fn new(overlay: Arc<Overlay>, block_size: u32, count: u64) -> Self {
-        Self { overlay, size: block_size as usize, count, cached: HashMap::new(), most: usize::MAX }
+        Self {
+            overlay,
+            size: block_size as usize,
+            count,
+            cached: HashMap::new(),
+            changes: 0,
+            most: usize::MAX,
+        }
     }
 
     pub(crate) fn overlay(&self) -> &Arc<Overlay> {
@@ -38,6 +47,16 @@ impl Blocks {
     /// The filesystem has so many blocks from now on.
     pub(crate) fn set_count(&mut self, count: u64) {
         self.count = count;
+    }
+
+    /// Something is about to be changed, here or elsewhere.
+    pub(crate) fn note_change(&mut self) {
+        self.changes += 1;
+    }
+
+    /// How often something was about to be changed.
+    pub(crate) fn noted_changes(&self) -> u64 {
+        self.changes
     }
 
     /// From now on changes may reach the device before the commit, so that memory stays
@@ -100,6 +119,7 @@ impl Blocks {
 
     /// The block, to be changed in place.
     pub(crate) fn edit(&mut self, block: u64) -> Result<&mut [u8]> {
+        self.note_change();
         self.load(block).map(|cached| {
             cached.changed = true;
             cached.bytes.as_mut_slice()

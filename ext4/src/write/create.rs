@@ -5,7 +5,7 @@ use super::file_map::FileMap;
 use super::volume::Volume;
 use crate::ingest::{Content, Times, Xattr};
 use crate::layout::features::{Compat, RoCompat};
-use crate::layout::inode::{FLAG_EXTENTS, FileKind, Inode};
+use crate::layout::inode::{FLAG_EXTENTS, FLAG_INDEX, FileKind, Inode};
 use crate::{Error, Result};
 
 /// Names one inode can have (`EXT4_LINK_MAX`).
@@ -54,6 +54,15 @@ pub(crate) fn dress(inode: &mut Inode, kind: FileKind, new: &NewInode<'_>) {
     inode.set_atime(new.times.accessed);
     inode.set_mtime(new.times.modified);
     inode.set_ctime(new.times.changed);
+}
+
+/// Refuses an inode that has as many names as one can have.
+pub(super) fn refuse_more_names(inode: &Inode) -> Result<()> {
+    if inode.i_links_count() >= MOST_NAMES {
+        let what = "the number of names of one file".to_owned();
+        return Err(Error::TooLarge { what, limit: MOST_NAMES.into() });
+    }
+    Ok(())
 }
 
 impl Volume {
@@ -171,7 +180,9 @@ impl Volume {
 
     pub(super) fn check_subdirectories(&mut self, parent: u32) -> Result<()> {
         let inode = self.named_inode(parent)?;
-        if inode.i_links_count() >= MOST_NAMES && !self.has_ro_compat(RoCompat::DIR_NLINK) {
+        // Only with an index may there be more than can be counted.
+        let uncounted = self.has_ro_compat(RoCompat::DIR_NLINK) && inode.has_flag(FLAG_INDEX);
+        if inode.i_links_count() >= MOST_NAMES && !uncounted {
             let what = format!("the number of directories in directory {parent}");
             return Err(Error::TooLarge { what, limit: u64::from(MOST_NAMES) - 2 });
         }
@@ -200,10 +211,7 @@ impl Volume {
         let Some(kind) = kind else {
             return Err(Error::Corrupt { what: format!("inode {ino} cannot have two names") });
         };
-        if inode.i_links_count() >= MOST_NAMES {
-            let what = "the number of names of one file".to_owned();
-            return Err(Error::TooLarge { what, limit: MOST_NAMES.into() });
-        }
+        refuse_more_names(&inode)?;
         let file_type = kind.dirent_type();
         self.insert(parent, &Named { inode: ino, file_type, name: name.to_vec() })?;
         inode.set_i_links_count(inode.i_links_count() + 1);

@@ -3,12 +3,12 @@
 use std::io::Read;
 
 use super::batch::{Attributes, Batch};
-use super::create::{NewInode, NewKind, dress};
+use super::create::{NewInode, NewKind, dress, refuse_more_names};
 use super::entry_block::Named;
 use super::lookup::Place;
 use super::remove::refuse_verity;
 use super::volume::Volume;
-use crate::ingest::{Stream, Times, Xattr};
+use crate::ingest::{Stream, Times};
 use crate::layout::inode::{FileKind, Inode, ROOT_INO};
 use crate::{Error, ImagePath, Result};
 
@@ -88,6 +88,7 @@ impl Volume {
         let kind = inode.kind().unwrap_or(FileKind::Regular);
         let times = Times { accessed: inode.atime(), modified: inode.mtime(), changed: self.now };
         dress(&mut inode, kind, &NewInode { times, ..self.new_inode(to) });
+        self.give_mode_to_acl(ino, &mut inode)?;
         self.write_inode(ino, &inode)
     }
 }
@@ -196,13 +197,13 @@ impl Batch {
                 return Err(wrong(existing, "a directory cannot have two names"));
             }
             let place = volume.replaceable(path)?;
-            match place.found {
-                Some(found) if found == ino => return Ok(()),
-                Some(found) => {
-                    volume.unlink(place.parent, &place.name)?;
-                    volume.drop_name(found)?;
-                }
-                None => {}
+            if place.found == Some(ino) {
+                return Ok(());
+            }
+            refuse_more_names(&inode)?;
+            if let Some(found) = place.found {
+                volume.unlink(place.parent, &place.name)?;
+                volume.drop_name(found)?;
             }
             volume.link(place.parent, &place.name, ino)?;
             volume.touch(place.parent)
@@ -267,29 +268,6 @@ impl Batch {
             inode.set_atime(times.accessed);
             inode.set_mtime(times.modified);
             inode.set_ctime(times.changed);
-            volume.write_inode(ino, &inode)
-        })
-    }
-
-    /// Gives what is there these extended attributes in place of all it had; a link
-    /// in the last place is not followed.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`], [`Error::TooLarge`] when they do not fit, [`Error::Source`]
-    /// for a name ext4 does not know.
-    pub fn set_xattrs(&mut self, path: &ImagePath, attributes: &[Xattr]) -> Result<()> {
-        self.run(|volume| {
-            let (_, ino, mut inode) = volume.existing(path)?;
-            refuse_verity(&inode)?;
-            let map = if Volume::is_mapped(&inode) {
-                volume.load_map(ino, &inode)?
-            } else {
-                super::file_map::FileMap::default()
-            };
-            let (group, _) = volume.geometry.inode_place(ino)?;
-            volume.set_attributes(group, &mut inode, attributes)?;
-            volume.count_blocks(&mut inode, &map);
-            inode.set_ctime(volume.now);
             volume.write_inode(ino, &inode)
         })
     }

@@ -83,6 +83,7 @@ impl Volume {
             let map = InodeMap { now, changed: false, full_below: 0 };
             self.group(number)?.inodes = Some(map);
         }
+        self.blocks.note_change();
         let group = self.group(number)?;
         group.changed = true;
         let map = group.inodes.as_mut().ok_or_else(|| Error::Corrupt {

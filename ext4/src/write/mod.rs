@@ -1,6 +1,7 @@
 //! The changing half: everything happens in memory first, then is committed.
 
 mod alloc;
+mod attributes;
 mod batch;
 mod blocks;
 mod commit;

@@ -2,6 +2,8 @@
 
 // `cfg(test)` tells clippy that these may panic and print.
 #[cfg(test)]
+mod behaviour;
+#[cfg(test)]
 mod check;
 #[cfg(test)]
 mod journal;
