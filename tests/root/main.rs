@@ -6,6 +6,7 @@ mod dirty;
 mod edit;
 mod format;
 mod grow;
+mod indirect;
 mod ingest;
 mod journal;
 mod mutants;

@@ -1,4 +1,5 @@
-//! Which blocks a file has, and the extent tree that says so.
+//! Which blocks a file has, and the extent tree that says so (or, on a filesystem without
+//! extents, the blocks of pointers).
 //!
 //! A tree is read whole and written whole: files are never changed in the middle,
 //! and directories grow by blocks that mostly join the last extent.
@@ -10,6 +11,7 @@ use super::volume::Volume;
 use crate::layout::extent::{
     Entries, Extent, ExtentIndex, ExtentNode, MAX_LEN, ROOT_ENTRIES, block_capacity,
 };
+use crate::layout::features::Incompat;
 use crate::layout::inode::{FLAG_EXTENTS, Inode};
 use crate::{Error, Result};
 
@@ -131,6 +133,16 @@ impl Volume {
         inode: &mut Inode,
         map: &mut FileMap,
     ) -> Result<()> {
+        if self.has_incompat(Incompat::EXTENTS) {
+            self.store_extents(ino, inode, map)?;
+        } else {
+            self.store_indirect_map(inode, map)?;
+        }
+        self.count_blocks(inode, map);
+        Ok(())
+    }
+
+    fn store_extents(&mut self, ino: u32, inode: &mut Inode, map: &mut FileMap) -> Result<()> {
         let seed = self.seed(ino, inode);
         let goal = map.end().map_or(0, |(_, goal)| goal);
         let mut spare = std::mem::take(&mut map.nodes).into_iter();
@@ -164,7 +176,6 @@ impl Volume {
             self.free_metadata(block)?;
         }
         inode.set_i_flags(inode.i_flags() | FLAG_EXTENTS);
-        self.count_blocks(inode, map);
         Ok(())
     }
 

@@ -224,8 +224,8 @@ fn check_writable(sb: &Superblock) -> Result<()> {
     let features = sb.features();
     features.check_writable()?;
     let refuse = |feature: &str| Err(Error::Incompatible { feature: feature.to_owned() });
-    if !features.incompat.has(Incompat::EXTENTS) {
-        return refuse("block maps without extents (ext2 or ext3)");
+    if !features.incompat.has(Incompat::EXTENTS) && sb.blocks_count() > u64::from(u32::MAX) {
+        return refuse("more than 4,294,967,295 blocks without extents");
     }
     if features.incompat.has(Incompat::RECOVER) {
         return refuse("a journal that was not replayed");
