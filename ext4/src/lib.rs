@@ -24,7 +24,7 @@ pub use check::{Findings, check};
 pub use disk::{Disk, FileDisk, MemoryDisk};
 pub use error::{Error, Result};
 pub use format::{FormatOptions, FormatPlan, Inodes, Journal, format, plan};
-pub use grow::{Grown, grow};
+pub use grow::{Grown, can_grow, grow};
 pub use ingest::{
     Content, Entry, EntryKind, HostTree, ImageTree, Sink, Source, Stream, TarStream, Times, Xattr,
     acl_from_disk, acl_to_disk, copy_subtree,

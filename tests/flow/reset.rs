@@ -11,7 +11,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use banger_tests::fsck;
+use banger_tests::{engine, fsck};
 use serde_json::Value;
 
 use self::client::{Client, fingerprint};
@@ -199,10 +199,16 @@ impl Client<'_> {
                 place.owner.ok(["vm", "start", &name]);
             }
             place.owner.ok(["vm", "stop", "--timeout", "0", &name]);
-            let folder = place.vm(&name)["directory"].as_str().unwrap().to_owned();
+            let vm = place.vm(&name);
+            let folder = std::path::Path::new(vm["directory"].as_str().unwrap());
             for disk in ["rootfs.ext4", "work.ext4"] {
-                fsck::assert_clean(&std::path::Path::new(&folder).join(disk));
+                fsck::assert_clean(&folder.join(disk));
             }
+            // As large as it was last said to be.
+            let filesystem = engine::open(&folder.join("work.ext4"));
+            let geometry = filesystem.geometry();
+            let mib = geometry.offset(geometry.blocks_count) >> 20;
+            assert_eq!(Some(mib), vm["disk_mib"].as_u64(), "{name}");
             place.owner.ok(["vm", "rm", &name]);
         }
         for name in self.images.present() {

@@ -43,6 +43,21 @@ pub fn grow_disk(path: &Path, size: Mib) -> Result<Grown, DiskError> {
     grown
 }
 
+/// Whether growing the disk to `size` was begun and not brought to its end. What is no
+/// filesystem of ours, or longer than banger made it, is its user's affair.
+///
+/// # Errors
+/// [`DiskError`] when the disk cannot be read.
+pub fn is_half_grown(path: &Path, size: Mib) -> Result<bool, DiskError> {
+    let file = File::open(path).map_err(DiskError::file("open", path))?;
+    let length = file.metadata().map_err(DiskError::file("measure", path))?.len();
+    if length != size.bytes() {
+        return Ok(length < size.bytes());
+    }
+    let disk = open::disk(file).map_err(DiskError::filesystem("open", path))?;
+    Ok(banger_ext4::can_grow(&*disk).unwrap_or(false))
+}
+
 /// Bytes that the filesystem takes of its disk, as they will be once its journal is
 /// replayed.
 fn filesystem_bytes(file: &File) -> banger_ext4::Result<u64> {
@@ -72,6 +87,7 @@ mod tests {
         let grown = grow_disk(&path, mib(3000)).unwrap();
         assert_eq!((grown.before >> 20, grown.after >> 20, grown.atomic), (64, 3000, true));
         assert_eq!(std::fs::metadata(&path).unwrap().len(), 3000 << 20);
+        assert!(!is_half_grown(&path, mib(3000)).unwrap());
         let again = grow_disk(&path, mib(3000)).unwrap();
         assert_eq!(again.before, again.after);
         let refused = grow_disk(&path, mib(100)).unwrap_err();
@@ -82,6 +98,23 @@ mod tests {
         let kept = banger_ext4::ImagePath::new("/.ssh/authorized_keys").unwrap();
         assert_eq!(filesystem.read_file(&kept, 100).unwrap(), b"ssh-ed25519 a key\n");
         assert!(banger_ext4::check(&filesystem).unwrap().is_clean());
+    }
+
+    #[test]
+    fn what_was_broken_off_is_seen_and_brought_to_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("work.ext4");
+        let half_grown = |size| is_half_grown(&path, mib(size)).unwrap();
+        build_work_disk(&path, mib(64), Uuid::new_v4(), None, &[]).unwrap();
+        assert!(!half_grown(64) && half_grown(128), "before the disk is lengthened");
+        File::options().write(true).open(&path).unwrap().set_len(128 << 20).unwrap();
+        assert!(half_grown(128), "before the filesystem is grown");
+        assert!(!half_grown(96), "lengthened by somebody else");
+        grow_disk(&path, mib(128)).unwrap();
+        assert!(!half_grown(128));
+        std::fs::write(&path, [1; 4096]).unwrap();
+        File::options().write(true).open(&path).unwrap().set_len(128 << 20).unwrap();
+        assert!(!half_grown(128), "what its user made of it");
     }
 
     #[test]

@@ -15,7 +15,7 @@ mod work_seed;
 pub use clone::{Copied, CopyError, copy_for_now, copy_preferring_clone, make_durable};
 pub use error::DiskError;
 pub(crate) use format::format_options;
-pub use grow::grow_disk;
+pub use grow::{grow_disk, is_half_grown};
 pub use open::{filesystem_uuid, open_filesystem};
 pub use rootfs::patch_rootfs;
 pub use sizes::{default_rootfs_size, work_seed_path, work_seed_size};

@@ -31,17 +31,22 @@ impl Task {
         self.start(options, teller).await
     }
 
-    /// Changes the record. What runs goes on with what it has.
+    /// Changes the record. What runs goes on with what it has. A disk that is to grow does so
+    /// when the record says so: whatever breaks that off, the next start brings it to its end.
     pub(super) async fn set(&mut self, change: VmChange) -> Result<Vm, Refusal> {
         let work_disk = self.files.work_disk();
-        let (changed, grown) = verb::changed(&self.record(), change, work_disk.exists(), now())?;
-        if let Some(size) = grown {
-            blocking(move || {
-                disk::grow_disk(&work_disk, size).map_err(|error| disk_refusal(&error))
-            })
-            .await?;
-        }
+        let before = self.record();
+        let (changed, grown) = verb::changed(&before, change, work_disk.exists(), now())?;
         self.save(changed.clone()).await?;
+        if let Some(size) = grown {
+            let grow = blocking(move || {
+                disk::grow_disk(&work_disk, size).map_err(|error| disk_refusal(&error))
+            });
+            if let Err(refusal) = grow.await {
+                self.save(before).await?;
+                return Err(refusal);
+            }
+        }
         tracing::info!(vm = %changed.name, ?change, "changed");
         self.published.send_replace(changed);
         Ok(self.view())

@@ -51,6 +51,18 @@ pub fn grow(disk: &Arc<dyn Disk>, zeroed: bool, flush: Flush) -> Result<Grown> {
     Ok(Grown { before, after, atomic })
 }
 
+/// Whether the superblock in its place leaves room that [`grow`] would take. Of a grown
+/// filesystem whose journal was not replayed yet that is so: who looks only at the
+/// superblock, as the kernel does when it begins to mount, still finds the old size.
+///
+/// # Errors
+/// As [`grow`], for what of it the superblock tells; nothing is written.
+pub fn can_grow(disk: &dyn Disk) -> Result<bool> {
+    let mut bytes = [0; SUPERBLOCK_SIZE];
+    disk.read_at(SUPERBLOCK_OFFSET, &mut bytes)?;
+    Ok(target::target(&Superblock::parse(&bytes)?, disk.len())?.is_some())
+}
+
 /// Writes `s_overhead_clusters`, which `df` shows and nothing depends on. It lies in the
 /// superblock's second sector, with the checksum; the transaction leaves that sector alone,
 /// so that a torn write of two sectors does no harm, and it is written here as one.

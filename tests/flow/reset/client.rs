@@ -80,7 +80,8 @@ impl<'a> Client<'a> {
                     self.does(&["vm", "restart", &vm]);
                 }
                 (10, Some(vm)) => {
-                    self.does(&["vm", "set", &vm, "--memory", "300M"]);
+                    let disk = format!("{}M", 64 + 16 * self.numbers.below(8));
+                    self.does(&["vm", "set", &vm, "--memory", "300M", "--disk", &disk]);
                 }
                 (11, Some(vm)) => self.remove(&vm),
                 (12, _) if images.len() < MOST => self.import(),

@@ -155,10 +155,15 @@ impl Start {
         blocking(move || {
             let name = &record.image.name;
             let image_files = context.images.files(name);
+            let (work_disk, size) = (files.work_disk(), record.disk);
+            let has_work_disk = work_disk.exists();
+            let half_grown = has_work_disk
+                && disk::is_half_grown(&work_disk, size).map_err(|error| disk_refusal(&error))?;
             let situation = Situation {
                 image: context.images.get(name).map_err(|error| store_refusal(&error))?,
                 has_rootfs: files.rootfs().exists(),
-                has_work_disk: files.work_disk().exists(),
+                has_work_disk,
+                work_disk_is_half_grown: half_grown,
                 has_work_seed: image_files.work_seed().exists(),
                 image_files,
                 files,
@@ -196,6 +201,13 @@ impl Start {
                 teller.stage(Stage::WORK_DISK, detail, self.work_disk(at, size, seed)).await?;
                 self.fresh.push(self.files.work_disk());
                 Ok(())
+            }
+            Step::GrowWorkDisk { at, size } => {
+                let grow = blocking(move || {
+                    disk::grow_disk(&at, size).map_err(|error| disk_refusal(&error))
+                });
+                let detail = format!("growing to {size}, as it was set");
+                teller.stage(Stage::WORK_DISK, &detail, grow).await.map(drop)
             }
             Step::StartVmm { kernel, initrd, rootfs, work_disk } => {
                 self.tell_growth();

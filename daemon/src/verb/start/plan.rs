@@ -19,6 +19,8 @@ pub(super) struct Situation {
     pub has_rootfs: bool,
     /// The VM has a work disk already.
     pub has_work_disk: bool,
+    /// The work disk was to be made larger, and that was not brought to its end.
+    pub work_disk_is_half_grown: bool,
     /// The image has a work seed.
     pub has_work_seed: bool,
 }
@@ -32,6 +34,8 @@ pub(super) enum Step {
     PatchRootfs { rootfs: PathBuf, work_disk: PathBuf, first_boot: bool },
     /// Builds the work disk.
     BuildWorkDisk { at: PathBuf, size: Mib, seed: Option<PathBuf> },
+    /// Brings the growing of a work disk to its end.
+    GrowWorkDisk { at: PathBuf, size: Mib },
     /// Runs the VMM.
     StartVmm { kernel: PathBuf, initrd: Option<PathBuf>, rootfs: PathBuf, work_disk: PathBuf },
     /// Waits until the guest answers ssh.
@@ -77,6 +81,8 @@ pub(super) fn plan(record: &VmRecord, situation: &Situation) -> Result<Vec<Step>
             size: record.disk,
             seed: situation.has_work_seed.then(|| image_files.work_seed()),
         });
+    } else if situation.work_disk_is_half_grown {
+        steps.push(Step::GrowWorkDisk { at: files.work_disk(), size: record.disk });
     }
     steps.push(Step::StartVmm {
         kernel: image_files.kernel(),
@@ -133,6 +139,7 @@ mod tests {
             files: VmFiles::in_directory(Path::new("/vm")),
             has_rootfs: false,
             has_work_disk: false,
+            work_disk_is_half_grown: false,
             has_work_seed: true,
         }
     }
@@ -147,6 +154,15 @@ mod tests {
         let record = VmRecord { booted: true, ..record() };
         let situation = Situation { has_rootfs: true, has_work_disk: true, ..situation() };
         insta::assert_debug_snapshot!(plan(&record, &situation).unwrap());
+    }
+
+    #[test]
+    fn a_change_of_the_disk_that_was_broken_off_is_brought_to_its_end() {
+        let situation =
+            Situation { has_work_disk: true, work_disk_is_half_grown: true, ..situation() };
+        let steps = plan(&record(), &situation).unwrap();
+        let (at, size) = (situation.files.work_disk(), record().disk);
+        assert!(steps.contains(&Step::GrowWorkDisk { at, size }), "{steps:?}");
     }
 
     #[test]
