@@ -8,6 +8,7 @@ pub mod context;
 pub mod daemon;
 pub mod disk;
 mod doctor;
+mod figure;
 pub mod garbage;
 pub mod guest;
 pub mod image;

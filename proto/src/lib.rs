@@ -30,6 +30,7 @@ mod vm_name;
 mod vm_ref;
 mod vm_state;
 pub mod wire;
+mod words;
 
 #[cfg(feature = "client")]
 pub mod client;

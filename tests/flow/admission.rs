@@ -46,7 +46,7 @@ fn a_disk_that_becomes_full_leaves_a_start_as_it_was() {
     place.import_tiny();
     place.owner.ok(["vm", "create", "--name", "web", "--disk", "64M"]);
     let before = disk.used_kib();
-    let mut refused = 0;
+    let (mut refused, mut insisted) = (0, false);
     for more in [8, 24, 64, 150, 250, 300, 350, 400, 450, 500, 550, 600, 800, 1600, 20_000] {
         let kib = before + more;
         disk.resize(kib);
@@ -59,12 +59,14 @@ fn a_disk_that_becomes_full_leaves_a_start_as_it_was() {
         }
         refused += 1;
         assert!(said.contains("try:") && said.contains("free some space"), "{kib} KiB: {said}");
+        insisted |= said.contains("banger vm start --force web");
         assert!(place.vmms().is_empty(), "{kib} KiB");
         assert_eq!(place.state("web"), "created", "{kib} KiB: {said}");
         assert_eq!(disks(&folder(&place, "web")), [""; 0], "{kib} KiB: {said}");
         assert!(disk.used_kib() <= before + 32, "{kib} KiB: {before} {}", disk.used_kib());
     }
     assert!(refused >= 4, "{refused}");
+    assert!(insisted, "what would not fit is told before it is tried");
     assert_eq!(place.state("web"), "running");
     place.owner.ok(["vm", "rm", "--force", "web"]);
     assert!(place.leftovers().is_empty());

@@ -34,11 +34,11 @@ pub(super) fn strays<'a>(
 
 #[cfg(test)]
 mod tests {
-    use banger_proto::{Cpus, Isolation, Mib, Network, VmId};
+    use banger_proto::VmId;
 
     use super::*;
     use crate::net::Backend;
-    use crate::store::{ImageRef, Runtime};
+    use crate::store::Runtime;
     use crate::vmm::{Accelerator, Running};
 
     fn process(pid: u32) -> ProcessId {
@@ -64,23 +64,7 @@ mod tests {
     }
 
     fn record(phase: Phase) -> VmRecord {
-        VmRecord {
-            id: VmId::random(),
-            name: "web".parse().unwrap(),
-            image: ImageRef { name: "debian".parse().unwrap(), id: "1".into() },
-            isolation: Isolation::Rootless,
-            cpus: Cpus::new(2).unwrap(),
-            memory: Mib::new(1024).unwrap(),
-            disk: Mib::new(8192).unwrap(),
-            created_at: 0,
-            ephemeral: false,
-            expires_at: None,
-            network: Network::User,
-            publish: Vec::new(),
-            holder: None,
-            booted: false,
-            phase,
-        }
+        VmRecord { phase, ..VmRecord::sample() }
     }
 
     #[test]

@@ -177,6 +177,30 @@ impl VmRecord {
 }
 
 #[cfg(test)]
+impl VmRecord {
+    /// A VM that was created and never started.
+    pub(crate) fn sample() -> Self {
+        Self {
+            id: VmId::random(),
+            name: "web".parse().unwrap(),
+            image: ImageRef { name: "debian".parse().unwrap(), id: "1".into() },
+            isolation: Isolation::Rootless,
+            cpus: Cpus::new(2).unwrap(),
+            memory: Mib::new(1024).unwrap(),
+            disk: Mib::new(8192).unwrap(),
+            created_at: 0,
+            ephemeral: false,
+            expires_at: None,
+            network: Network::User,
+            publish: Vec::new(),
+            holder: None,
+            booted: false,
+            phase: Phase::Created {},
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::store::{read, write};

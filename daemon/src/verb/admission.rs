@@ -6,18 +6,10 @@ use std::path::{Path, PathBuf};
 use banger_proto::{Code, Mib, Refusal};
 
 use super::host_memory::Memory;
+use crate::figure;
 
 /// What a VMM needs beside the guest's memory, and the host to stay usable, in MiB.
 const RESERVE: u64 = 128;
-
-/// A number of MiB for people.
-fn figure(mib: u64) -> String {
-    if mib < 10 << 10 {
-        return format!("{mib} MiB");
-    }
-    let tenths = mib * 10 / 1024;
-    format!("{}.{} GiB", tenths / 10, tenths % 10)
-}
 
 /// Refuses memory that the host will never have, swap left out.
 ///
@@ -29,7 +21,7 @@ pub(super) fn memory_at_all(wanted: Mib, host: Option<Memory>) -> Result<(), Ref
     };
     Err(Refusal::new(
         Code::ResourceExhausted,
-        format!("{wanted} of memory is asked for, and this computer has {}", figure(total)),
+        format!("{wanted} of memory is asked for, and this computer has {}", figure::mib(total)),
     )
     .hint("ask for less with --memory, or insist with --force"))
 }
@@ -52,12 +44,13 @@ pub(crate) fn memory_now(
     let figures = format!(
         "its guest may take {wanted} of memory and its VMM about {RESERVE} MiB, and this computer \
          has {} to spare",
-        figure(available)
+        figure::mib(available)
     );
     if needed <= available + swap {
         return Ok(Some(format!("{figures}: with all of it in use, this computer swaps")));
     }
-    let swap = if swap == 0 { String::new() } else { format!(" and {} of swap", figure(swap)) };
+    let swap =
+        if swap == 0 { String::new() } else { format!(" and {} of swap", figure::mib(swap)) };
     Err(Refusal {
         chain: vec![format!("{figures}{swap}")],
         ..Refusal::new(Code::ResourceExhausted, format!("there is not enough memory for {name}"))
@@ -93,8 +86,8 @@ impl Growth {
         (self.bytes > self.free).then(|| {
             format!(
                 "its disks may grow by {}, and {} are free where they lie",
-                figure(self.bytes >> 20),
-                figure(self.free >> 20)
+                figure::bytes(self.bytes),
+                figure::bytes(self.free)
             )
         })
     }

@@ -78,8 +78,7 @@ pub(crate) fn disk_refusal(error: &DiskError) -> Refusal {
                 .hint("choose a larger size for the disk");
         }
         DiskError::Copy(CopyError::NoRoom { .. }) => {
-            return Refusal::from_error(Code::ResourceExhausted, error)
-                .hint(format!("{FREE_SPACE}, or insist: banger vm start --force"));
+            return Refusal::from_error(Code::ResourceExhausted, error).hint(FREE_SPACE);
         }
         _ => Code::Internal,
     };

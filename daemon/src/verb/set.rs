@@ -42,30 +42,9 @@ pub(crate) fn changed(
 
 #[cfg(test)]
 mod tests {
-    use banger_proto::{Cpus, Isolation, Mib, Network, VmId};
+    use banger_proto::{Cpus, Mib};
 
     use super::*;
-    use crate::store::{ImageRef, Phase};
-
-    fn record() -> VmRecord {
-        VmRecord {
-            id: VmId::random(),
-            name: "web".parse().unwrap(),
-            image: ImageRef { name: "debian".parse().unwrap(), id: "1".into() },
-            isolation: Isolation::Rootless,
-            cpus: Cpus::new(2).unwrap(),
-            memory: Mib::new(1024).unwrap(),
-            disk: Mib::new(8192).unwrap(),
-            created_at: 0,
-            ephemeral: false,
-            expires_at: None,
-            network: Network::User,
-            publish: Vec::new(),
-            holder: None,
-            booted: false,
-            phase: Phase::Created {},
-        }
-    }
 
     fn mib(value: u64) -> Option<Mib> {
         Some(Mib::new(value).unwrap())
@@ -74,13 +53,13 @@ mod tests {
     #[test]
     fn what_is_not_named_stays() {
         let change = VmChange { memory: mib(512), ..VmChange::default() };
-        let (after, _) = changed(&record(), change, true, 0).unwrap();
+        let (after, _) = changed(&VmRecord::sample(), change, true, 0).unwrap();
         assert_eq!((after.cpus.get(), after.memory.get(), after.disk.get()), (2, 512, 8192));
         let change = VmChange { cpus: Some(Cpus::new(4).unwrap()), ..VmChange::default() };
         let (after, _) = changed(&after, change, true, 0).unwrap();
         assert_eq!((after.cpus.get(), after.memory.get()), (4, 512));
         assert_eq!(
-            changed(&record(), VmChange::default(), false, 0).unwrap_err().code,
+            changed(&VmRecord::sample(), VmChange::default(), false, 0).unwrap_err().code,
             Code::InvalidArgument
         );
     }
@@ -95,7 +74,7 @@ mod tests {
             (8192, true, Some(None)),
         ] {
             let change = VmChange { disk: mib(size), ..VmChange::default() };
-            let outcome = changed(&record(), change, has_work_disk, 0).ok();
+            let outcome = changed(&VmRecord::sample(), change, has_work_disk, 0).ok();
             assert_eq!(outcome.as_ref().map(|changed| changed.1), expected, "{size}");
             assert!(outcome.is_none_or(|changed| changed.0.disk.get() == size));
         }
@@ -107,7 +86,7 @@ mod tests {
             lifetime: Some(lifetime.parse().unwrap()),
             ..VmChange::default()
         };
-        let (timed, _) = changed(&record(), with("2h"), true, 1_000).unwrap();
+        let (timed, _) = changed(&VmRecord::sample(), with("2h"), true, 1_000).unwrap();
         assert_eq!(timed.expires_at, Some(8_200));
         assert_eq!(changed(&timed, with("never"), true, 2_000).unwrap().0.expires_at, None);
     }

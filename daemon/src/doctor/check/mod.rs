@@ -51,13 +51,3 @@ fn short(version: &str) -> &str {
     let number = |word: &&str| word.starts_with(|letter: char| letter.is_ascii_digit());
     version.split_whitespace().find(number).unwrap_or(version)
 }
-
-/// Bytes for people.
-fn size(bytes: u64) -> String {
-    let mib = bytes >> 20;
-    if mib < 10 << 10 {
-        return format!("{mib} MiB");
-    }
-    let tenths = mib * 10 / 1024;
-    format!("{}.{} GiB", tenths / 10, tenths % 10)
-}

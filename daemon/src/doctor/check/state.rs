@@ -3,7 +3,8 @@
 use banger_proto::Check;
 
 use super::super::facts::Facts;
-use super::{failed, ok, size, warning};
+use super::{failed, ok, warning};
+use crate::figure;
 
 const GROUP: &str = "state";
 
@@ -99,7 +100,7 @@ fn leftovers(facts: &Facts) -> Check {
     let bytes: u64 = leftovers.iter().map(|left| left.bytes).sum();
     let found = match leftovers.len() {
         1 => first.words.clone(),
-        count => format!("{count}, of {}; {}", size(bytes), first.words),
+        count => format!("{count}, of {}; {}", figure::bytes(bytes), first.words),
     };
     let steps: &[&str] = if first.removable {
         &["banger gc --dry-run", "banger gc"]

@@ -3,7 +3,8 @@
 use banger_proto::{Check, CheckState};
 
 use super::super::facts::{Facts, Filesystem, Storage};
-use super::{failed, ok, size, warning};
+use super::{failed, ok, warning};
+use crate::figure;
 
 const GROUP: &str = "storage";
 /// Below this nothing is started any more, in bytes: a work disk and logs need some.
@@ -47,7 +48,8 @@ fn folder(what: &str, filesystem: &Filesystem, storage: &Storage) -> Check {
         let step = format!("mkdir -p {path}; sudo chown -R $USER {path}; chmod 0700 {path}");
         return failed(name, why, trouble.clone()).remedy([step]);
     }
-    let room = format!("{} of {} free", size(filesystem.free), size(filesystem.total));
+    let room =
+        format!("{} of {} free", figure::bytes(filesystem.free), figure::bytes(filesystem.total));
     let kind = match filesystem.kind {
         "other" => String::new(),
         kind => format!(", {kind}"),
@@ -62,7 +64,7 @@ fn folder(what: &str, filesystem: &Filesystem, storage: &Storage) -> Check {
     }
     let copy = if storage.clones == Some(true) { 0 } else { storage.largest_image };
     if filesystem.free < copy + LITTLE {
-        let copy = size(copy);
+        let copy = figure::bytes(copy);
         return failed(name, why, format!("{found}: a first start copies up to {copy}"))
             .remedy(tidy);
     }
@@ -82,8 +84,8 @@ fn growth(storage: &Storage) -> Check {
     let found = format!(
         "{} disks may grow by {}, {} are free",
         storage.disks,
-        size(storage.growth),
-        size(free)
+        figure::bytes(storage.growth),
+        figure::bytes(free)
     );
     if storage.growth <= free {
         return ok(name, why, found);

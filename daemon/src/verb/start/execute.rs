@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use banger_proto::{Code, Mib, Network, Refusal, Stage, StartOptions, Vm};
+use banger_proto::{Code, Mib, Network, Refusal, Stage, StartOptions, Vm, VmName};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -14,13 +14,13 @@ use super::turn::Turn;
 use super::undo::Undo;
 use crate::config::Settings;
 use crate::context::{Context, now};
-use crate::disk::{self, Copied, DiskError};
+use crate::disk::{self, Copied, CopyError, DiskError};
 use crate::guest::{self, GuestSpec, Root};
 use crate::net::{AddressPlan, Choice, MacAddress};
 use crate::progress::{Sparingly, Teller};
 use crate::store::{Given, Runtime, VmFiles, VmRecord};
 use crate::verb::admission::{self, Growth};
-use crate::verb::{OnHost, blocking, disk_refusal, host_memory, store_refusal};
+use crate::verb::{FREE_SPACE, OnHost, blocking, disk_refusal, host_memory, store_refusal};
 use crate::vmm::{self, Accelerator, Host, Running, VmmSpec};
 
 /// A start under way.
@@ -176,7 +176,8 @@ impl Start {
         let teller = self.teller.clone();
         match step {
             Step::CopyRootfs { from, to, replace } => {
-                let copy = copy(from, to, replace, self.options.force, teller.clone());
+                let name = self.record.name.clone();
+                let copy = copy(name, from, to, replace, self.options.force, teller.clone());
                 let copied = teller.stage(Stage::ROOTFS_OVERLAY, "", copy).await?;
                 tracing::debug!(?copied, "root filesystem");
                 self.fresh.push(self.files.rootfs());
@@ -365,6 +366,7 @@ impl Start {
 }
 
 async fn copy(
+    name: VmName,
     from: PathBuf,
     to: PathBuf,
     replace: bool,
@@ -381,8 +383,15 @@ async fn copy(
                 teller.progress(bytes, Some(all));
             }
         };
-        disk::copy_for_now(&from, &to, force, &mut progress)
-            .map_err(|error| disk_refusal(&error.into()))
+        disk::copy_for_now(&from, &to, force, &mut progress).map_err(|error| {
+            let insist = matches!(error, CopyError::NoRoom { .. })
+                .then(|| format!("{FREE_SPACE}, or insist: banger vm start --force {name}"));
+            let refusal = disk_refusal(&error.into());
+            match insist {
+                Some(hint) => refusal.hint(hint),
+                None => refusal,
+            }
+        })
     })
     .await
 }

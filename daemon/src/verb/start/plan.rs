@@ -98,30 +98,7 @@ pub(super) fn plan(record: &VmRecord, situation: &Situation) -> Result<Vec<Step>
 mod tests {
     use std::path::Path;
 
-    use banger_proto::{Cpus, Isolation, Network, VmId};
-
     use super::*;
-    use crate::store::{ImageRef, Phase};
-
-    fn record() -> VmRecord {
-        VmRecord {
-            id: VmId::random(),
-            name: "web".parse().unwrap(),
-            image: ImageRef { name: "debian".parse().unwrap(), id: "1".into() },
-            isolation: Isolation::Rootless,
-            cpus: Cpus::new(2).unwrap(),
-            memory: Mib::new(1024).unwrap(),
-            disk: Mib::new(8192).unwrap(),
-            created_at: 0,
-            ephemeral: false,
-            expires_at: None,
-            network: Network::User,
-            publish: Vec::new(),
-            holder: None,
-            booted: false,
-            phase: Phase::Created {},
-        }
-    }
 
     fn situation() -> Situation {
         Situation {
@@ -146,12 +123,12 @@ mod tests {
 
     #[test]
     fn a_first_start() {
-        insta::assert_debug_snapshot!(plan(&record(), &situation()).unwrap());
+        insta::assert_debug_snapshot!(plan(&VmRecord::sample(), &situation()).unwrap());
     }
 
     #[test]
     fn a_later_start_keeps_both_disks() {
-        let record = VmRecord { booted: true, ..record() };
+        let record = VmRecord { booted: true, ..VmRecord::sample() };
         let situation = Situation { has_rootfs: true, has_work_disk: true, ..situation() };
         insta::assert_debug_snapshot!(plan(&record, &situation).unwrap());
     }
@@ -160,8 +137,8 @@ mod tests {
     fn a_change_of_the_disk_that_was_broken_off_is_brought_to_its_end() {
         let situation =
             Situation { has_work_disk: true, work_disk_is_half_grown: true, ..situation() };
-        let steps = plan(&record(), &situation).unwrap();
-        let (at, size) = (situation.files.work_disk(), record().disk);
+        let steps = plan(&VmRecord::sample(), &situation).unwrap();
+        let (at, size) = (situation.files.work_disk(), VmRecord::sample().disk);
         assert!(steps.contains(&Step::GrowWorkDisk { at, size }), "{steps:?}");
     }
 
@@ -169,21 +146,21 @@ mod tests {
     fn without_a_seed_and_an_initrd() {
         let mut situation = Situation { has_work_seed: false, ..situation() };
         situation.image.as_mut().unwrap().has_initrd = false;
-        insta::assert_debug_snapshot!(plan(&record(), &situation).unwrap());
+        insta::assert_debug_snapshot!(plan(&VmRecord::sample(), &situation).unwrap());
     }
 
     #[test]
     fn after_a_failed_first_start_the_root_filesystem_is_made_anew() {
         let situation = Situation { has_rootfs: true, has_work_disk: true, ..situation() };
-        insta::assert_debug_snapshot!(plan(&record(), &situation).unwrap());
+        insta::assert_debug_snapshot!(plan(&VmRecord::sample(), &situation).unwrap());
     }
 
     #[test]
     fn another_image_of_the_same_name_is_refused() {
         let mut other = situation();
         other.image.as_mut().unwrap().id = "2".into();
-        assert_eq!(plan(&record(), &other).unwrap_err().code, Code::FailedPrecondition);
+        assert_eq!(plan(&VmRecord::sample(), &other).unwrap_err().code, Code::FailedPrecondition);
         let none = Situation { image: None, ..situation() };
-        assert_eq!(plan(&record(), &none).unwrap_err().code, Code::FailedPrecondition);
+        assert_eq!(plan(&VmRecord::sample(), &none).unwrap_err().code, Code::FailedPrecondition);
     }
 }
