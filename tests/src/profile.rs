@@ -34,7 +34,12 @@ pub struct Profile {
 impl Profile {
     /// Makes the filesystem: an image file of `size` bytes.
     pub fn make(&self, image: &Path, size: u64) {
-        fsck::mke2fs(image, size, self.arguments);
+        self.make_with(image, size, &[]);
+    }
+
+    /// As [`Self::make`], with further arguments of mke2fs.
+    pub fn make_with(&self, image: &Path, size: u64, more: &[&str]) {
+        fsck::mke2fs(image, size, &[self.arguments, more].concat());
         for command in self.adjust {
             let output = fsck::tool("debugfs").args(["-w", "-R", command]).arg(image).output();
             let output = output.expect("debugfs can be started");
