@@ -1,6 +1,7 @@
 //! A copy-on-write disk: changed blocks in memory, everything else from below.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::{Disk, Error, Result};
@@ -56,6 +57,22 @@ impl Overlay {
     /// Forgets every change.
     pub fn discard(&self) {
         self.map().clear();
+    }
+
+    /// Forgets the changes of some blocks: reads of them come from below again.
+    pub fn forget(&self, blocks: Range<u64>) {
+        let mut map = self.map();
+        let gone: Vec<u64> = map.range(blocks).map(|(block, _)| *block).collect();
+        for block in gone {
+            map.remove(&block);
+        }
+    }
+
+    /// The same disk below with the changes made so far; later ones of either are its own.
+    #[must_use]
+    pub fn snapshot(&self) -> Self {
+        let changed = Mutex::new(self.map().clone());
+        Self { below: Arc::clone(&self.below), block_size: self.block_size, changed }
     }
 
     fn map(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<[u8]>>> {

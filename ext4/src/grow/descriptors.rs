@@ -75,7 +75,7 @@ impl Volume {
     /// [`Error::Corrupt`] when the inode is not as it must be.
     pub(super) fn drop_resize_inode(&mut self, old: &Geometry) -> Result<()> {
         let (mut inode, pointers) = self.resize_inode(old)?;
-        self.free_metadata(pointers)?;
+        self.free_run(pointers..pointers + 1)?;
         inode.set_i_block(&[0; 60]);
         inode.set_size(0);
         inode.set_sectors(0, old.block_size);

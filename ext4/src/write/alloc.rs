@@ -142,7 +142,7 @@ impl Volume {
         self.allocate_run(goal, 1).map(|run| run.start)
     }
 
-    /// Takes blocks back.
+    /// Takes blocks back, and what was to be written to them.
     ///
     /// # Errors
     /// [`Error::Corrupt`] when one of them is metadata or free already.
@@ -171,16 +171,13 @@ impl Volume {
             descriptor.set_free_blocks_count(descriptor.free_blocks_count() + len);
             block += u64::from(len);
         }
-        Ok(())
-    }
-
-    /// Takes back a block of metadata, and what was to be written to it.
-    ///
-    /// # Errors
-    /// As [`Volume::free_run`].
-    pub(crate) fn free_metadata(&mut self, block: u64) -> Result<()> {
-        self.free_run(block..block + 1)?;
-        self.blocks.forget(block);
+        // Content on its way would arrive behind what comes to lie there next.
+        let (start, bytes) = &self.pending;
+        let end = start + bytes.len() as u64;
+        if self.geometry.offset(run.start) < end && *start < self.geometry.offset(run.end) {
+            self.flush_pending()?;
+        }
+        self.blocks.forget(run);
         Ok(())
     }
 

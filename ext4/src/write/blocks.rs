@@ -1,6 +1,7 @@
 //! Blocks of metadata in memory, changed in place and handed to the overlay at once.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::{Disk, Error, Overlay, Result};
@@ -136,9 +137,17 @@ impl Blocks {
         self.edit(block)
     }
 
-    /// Drops a block that was freed: what it holds need not be written.
-    pub(crate) fn forget(&mut self, block: u64) {
-        self.cached.remove(&block);
+    /// Drops blocks that were freed: what they hold must not be written any more, since
+    /// they may be given out again for content that does not pass through here.
+    pub(crate) fn forget(&mut self, blocks: Range<u64>) {
+        if blocks.end.saturating_sub(blocks.start) > self.cached.len() as u64 {
+            self.cached.retain(|block, _| !blocks.contains(block));
+        } else {
+            for block in blocks.clone() {
+                self.cached.remove(&block);
+            }
+        }
+        self.overlay.forget(blocks);
     }
 
     /// Hands every change to the overlay.

@@ -173,7 +173,7 @@ impl Volume {
             depth += 1;
         }
         for block in spare {
-            self.free_metadata(block)?;
+            self.free_run(block..block + 1)?;
         }
         inode.set_i_flags(inode.i_flags() | FLAG_EXTENTS);
         Ok(())
@@ -195,7 +195,7 @@ impl Volume {
             self.free_run(extent.start..extent.start + u64::from(extent.len))?;
         }
         for node in &map.nodes {
-            self.free_metadata(*node)?;
+            self.free_run(*node..*node + 1)?;
         }
         Ok(())
     }

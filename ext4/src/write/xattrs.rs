@@ -75,7 +75,7 @@ impl Volume {
             held.refcount -= 1;
             held.encode_into(self.blocks.edit(block)?, block, &checksums)?;
         } else {
-            self.free_metadata(block)?;
+            self.free_run(block..block + 1)?;
         }
         inode.set_file_acl(0);
         Ok(())
