@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::Outcome;
+
 /// Why an operation did not happen.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -74,12 +76,32 @@ pub enum Error {
         #[source]
         source: Option<io::Error>,
     },
+    /// The device failed while a batch was being committed.
+    #[error("the commit was cut short, and {outcome}")]
+    Interrupted {
+        /// What is there of the batch.
+        outcome: Outcome,
+        /// What the device said.
+        #[source]
+        source: Box<Error>,
+    },
     /// An earlier operation failed half-way, so nothing of the batch is written.
     #[error("the batch is not written, since an earlier change failed: {why}")]
     Unfinished {
         /// What failed.
         why: String,
     },
+}
+
+impl Error {
+    /// What is there of a batch whose commit ended with this error.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::Interrupted { outcome, .. } => *outcome,
+            _ => Outcome::NotApplied,
+        }
+    }
 }
 
 /// The engine's result.

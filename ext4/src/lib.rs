@@ -36,4 +36,4 @@ pub use read::{
     TreeBlocks, WalkEntry,
 };
 pub use time::Timestamp;
-pub use write::{Attributes, Batch, Committed, Flush, IngestStats, Node, Ownership};
+pub use write::{Attributes, Batch, Committed, Flush, IngestStats, Node, Outcome, Ownership};

@@ -13,7 +13,7 @@ mod volume;
 use std::sync::Arc;
 
 use crate::layout::superblock::{SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE, Superblock};
-use crate::{Batch, Disk, Flush, Result};
+use crate::{Batch, Disk, Error, Flush, Outcome, Result};
 
 /// What became of a filesystem that was to grow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,8 +37,9 @@ pub struct Grown {
 /// # Errors
 /// [`crate::Error::TooLarge`] for a size that the filesystem's format cannot have,
 /// [`crate::Error::Incompatible`] with what this engine would not keep right,
-/// [`crate::Error::NoSpace`], [`crate::Error::Corrupt`], [`crate::Error::Io`]. The filesystem is
-/// as before then, but for a dirty journal that was replayed.
+/// [`crate::Error::NoSpace`], [`crate::Error::Corrupt`], [`crate::Error::Io`]: the filesystem is
+/// as before then, but for a dirty journal that was replayed. [`crate::Error::Interrupted`] says
+/// what it is.
 pub fn grow(disk: &Arc<dyn Disk>, zeroed: bool, flush: Flush) -> Result<Grown> {
     let mut batch = Batch::open(Arc::clone(disk))?;
     let (before, after) = batch.grow(disk.len(), zeroed)?;
@@ -47,7 +48,10 @@ pub fn grow(disk: &Arc<dyn Disk>, zeroed: bool, flush: Flush) -> Result<Grown> {
     }
     let overhead = batch.overhead();
     let atomic = batch.commit(flush)?.atomic;
-    write_overhead(&**disk, overhead, flush)?;
+    write_overhead(&**disk, overhead, flush).map_err(|source| Error::Interrupted {
+        outcome: Outcome::Applied,
+        source: Box::new(source),
+    })?;
     Ok(Grown { before, after, atomic })
 }
 

@@ -1,6 +1,7 @@
 //! The growth itself, in memory: groups, descriptors, copies.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::target::target;
 use crate::format::{Space, Tables};
@@ -152,8 +153,9 @@ fn new_group(
     bitmap::set_range(&mut now, 0..used);
     bitmap::set_range(&mut now, blocks..geometry.block_size * 8);
     // Nothing here was in use before: whatever is written goes to its place at once.
-    let old = vec![0; geometry.block_size as usize];
-    let map = BlockMap { old, now, changed: !(tracked && plain) };
+    let begin: Arc<[u8]> = vec![0; geometry.block_size as usize].into();
+    let changed = !(tracked && plain);
+    let map = BlockMap { held: Arc::clone(&begin), begin, now, changed };
     // Most groups are never looked at again, and their bitmaps need not be held.
     let keep = map.changed || used > 0;
     Group { descriptor, changed: true, blocks: keep.then_some(map), inodes: None }

@@ -4,6 +4,7 @@
 //! whatever it holds is still needed should the batch not be committed.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::run_search;
 use super::volume::{BlockMap, Volume};
@@ -54,7 +55,8 @@ impl Volume {
                 ),
             });
         }
-        group.blocks = Some(BlockMap { old: now.clone(), now, changed: false });
+        let begin: Arc<[u8]> = now.as_slice().into();
+        group.blocks = Some(BlockMap { held: Arc::clone(&begin), begin, now, changed: false });
         Ok(())
     }
 
@@ -71,25 +73,6 @@ impl Volume {
         })?;
         map.changed = true;
         Ok(map)
-    }
-
-    /// True when the block held nothing when the batch began.
-    pub(crate) fn was_free(&self, block: u64) -> bool {
-        let Some((group, index)) = self.geometry.group_of_block(block) else { return false };
-        // A group whose bitmap was not needed gave out nothing.
-        self.groups
-            .get(group as usize)
-            .and_then(|group| group.blocks.as_ref())
-            .is_some_and(|map| !bitmap::is_set(&map.old, index))
-    }
-
-    /// True when the block holds nothing now.
-    pub(crate) fn is_free(&self, block: u64) -> bool {
-        let Some((group, index)) = self.geometry.group_of_block(block) else { return false };
-        self.groups
-            .get(group as usize)
-            .and_then(|group| group.blocks.as_ref())
-            .is_some_and(|map| !bitmap::is_set(&map.now, index))
     }
 
     /// Gives out up to `want` blocks in one piece, at `goal` or near behind it.
@@ -113,7 +96,7 @@ impl Volume {
             let end = self.geometry.group_blocks(number);
             let from = if step == 0 { index } else { 0 };
             let Some(map) = &self.group(number)?.blocks else { continue };
-            let Some(run) = run_search::find(&map.old, &map.now, from, end, want) else {
+            let Some(run) = run_search::find(&map.held, &map.now, from, end, want) else {
                 continue;
             };
             if best.is_none_or(|(_, (_, len))| run.1 > len) {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::commit::{Committed, Flush};
+use super::part::Part;
 use super::sink::{IngestStats, Ownership, TreeSink};
 use super::volume::Volume;
 use crate::ingest::Source;
@@ -47,8 +48,13 @@ pub struct Attributes {
 ///
 /// Blocks that a batch frees are given out again only after its commit: replacing
 /// large files on a nearly full disk may take two batches.
+///
+/// A batch is one transaction of the journal. One that is larger than the journal is
+/// refused, or split where the caller says that it may be: see [`Batch::boundary`].
 pub struct Batch {
     pub(crate) volume: Volume,
+    /// The states at the boundaries.
+    parts: Vec<Part>,
     /// Made by [`Batch::create`]: there was nothing before.
     fresh: bool,
     /// Why it must not be committed.
@@ -104,8 +110,9 @@ impl Batch {
         let block_size = Superblock::parse(&bytes)?.block_size();
         let overlay = Arc::new(Overlay::new(disk, block_size));
         let mut volume = Volume::open(overlay, direct)?;
+        volume.check_journal()?;
         volume.reap_orphans()?;
-        Ok(Self { volume, fresh: false, spoilt: None })
+        Ok(Self { volume, parts: Vec::new(), fresh: false, spoilt: None })
     }
 
     /// Runs an operation; one that fails after it began to change things spoils
@@ -198,14 +205,36 @@ impl Batch {
         result.map(|()| stats)
     }
 
+    /// Names a point at which the batch may be split: what was changed up to here makes
+    /// sense without what follows. The batch is still one transaction if the journal can
+    /// hold it, and else as few as it takes, each all or nothing, in their order.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn boundary(&mut self) -> Result<()> {
+        if !self.fresh {
+            let part = self.run(Volume::part)?;
+            self.parts.push(part);
+            self.volume.hold();
+        }
+        Ok(())
+    }
+
     /// Brings everything to the device, as one transaction of the journal where there
-    /// is one: all of it or none of it survives a crash then, and the result says so.
-    /// On a filesystem without a journal the order of writes is the only protection.
+    /// is one: all of it or none of it survives a crash then, and the result says so, and
+    /// when it was split. On a filesystem without a journal the order of writes is the only
+    /// protection, and whoever finds it cut off must run `e2fsck -p`.
+    ///
+    /// The result is read back from memory and held against what was there before a byte
+    /// is written; that takes as long as reading the inodes, the blocks of directories
+    /// and the bitmaps that the batch touched.
     ///
     /// # Errors
     /// [`Error::Unfinished`] when an operation failed half-way, [`Error::TooLarge`]
-    /// when the journal cannot hold the batch (nothing is written then: make smaller
-    /// batches, or see [`Batch::commit_in_order`]), [`Error::Io`].
+    /// when the journal cannot hold the batch (make smaller batches, or name boundaries),
+    /// [`Error::Corrupt`] when the result would not be right: nothing is written then.
+    /// [`Error::Interrupted`] when the device failed; [`Error::outcome`] tells what of the
+    /// batch is there after any of these.
     pub fn commit(self, flush: Flush) -> Result<Committed> {
         self.finish(flush, false)
     }
@@ -214,7 +243,7 @@ impl Batch {
     /// images that nobody depends on yet.
     ///
     /// # Errors
-    /// [`Error::Unfinished`] when an operation failed half-way, [`Error::Io`].
+    /// As [`Batch::commit`], but for the size.
     pub fn commit_in_order(self, flush: Flush) -> Result<Committed> {
         self.finish(flush, true)
     }
@@ -223,19 +252,12 @@ impl Batch {
         if let Some(why) = self.spoilt.take() {
             return Err(Error::Unfinished { why });
         }
-        let volume = &mut self.volume;
-        let seconds = u64::try_from(volume.now.seconds).unwrap_or(0);
-        volume.sb.set_s_wtime(seconds as u32);
-        volume.sb.set_s_wtime_hi((seconds >> 32) as u8);
-        volume.sync()?;
-        let changes = volume.changes()?;
-        let blocks = (changes.direct.len() + changes.logged.len()) as u64;
-        let unit = !in_order && !self.fresh;
-        if unit && let Some(steps) = volume.plan_transaction(&changes)? {
-            volume.perform(&steps, flush)?;
-            return Ok(Committed { atomic: true, blocks });
+        let end = self.volume.part()?;
+        if self.fresh {
+            return self.volume.finish_fresh(end, flush);
         }
-        volume.perform(&volume.plan_in_order(&changes), flush)?;
-        Ok(Committed { atomic: false, blocks })
+        self.parts.push(end);
+        let plan = self.volume.plan(&mut self.parts, in_order)?;
+        self.volume.perform(&plan, flush)
     }
 }

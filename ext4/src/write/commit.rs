@@ -1,12 +1,15 @@
 //! What a batch changed, brought to the disk.
 
+use std::fmt;
 use std::sync::Arc;
 
-use super::transaction::{self, Step, Superblocks};
+use super::in_order;
+use super::part::{Changes, Part};
+use super::transaction::{self, Step, Superblocks, Transaction};
 use super::volume::Volume;
 use crate::journal::JournalLocation;
-use crate::layout::superblock::SUPERBLOCK_OFFSET;
-use crate::{Filesystem, Result};
+use crate::layout::superblock::STATE_VALID;
+use crate::{Error, Filesystem, Result};
 
 /// What must hold when the machine stops in the middle of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -23,76 +26,154 @@ pub enum Flush {
 pub struct Committed {
     /// All of the batch or none of it would have survived a crash.
     pub atomic: bool,
+    /// Transactions that it took: more than one where it was split at boundaries, none
+    /// where there is no journal or nothing had changed.
+    pub transactions: u32,
     /// Blocks of metadata written, and of data not written before.
     pub blocks: u64,
 }
 
-/// Changed blocks by what a crash may do to them.
-pub(crate) struct Changes {
-    /// Into blocks that were free: nobody sees them before the metadata says so.
-    pub(crate) direct: Vec<(u64, Arc<[u8]>)>,
-    /// In place of what is in use.
-    pub(crate) logged: Vec<(u64, Arc<[u8]>)>,
+/// What is there of a batch whose commit the device cut short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing of it, now and later.
+    NotApplied,
+    /// So many of the parts between its boundaries, each as a whole; the rest never.
+    Partly {
+        /// Transactions that are complete.
+        transactions: u32,
+    },
+    /// All of it: the next to open the filesystem finishes what is left to do.
+    Applied,
+    /// All or nothing (of the part that was being committed), and only the device knows:
+    /// whoever opens it next will see. Without a journal it may be anything in between,
+    /// and `e2fsck -p` comes first.
+    Unknown,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotApplied => f.write_str("nothing of the batch was applied"),
+            Self::Partly { transactions } => {
+                write!(f, "the first {transactions} transactions of the batch were applied")
+            }
+            Self::Applied => f.write_str("the batch was applied"),
+            Self::Unknown => f.write_str("whether the batch was applied is not known"),
+        }
+    }
+}
+
+/// Everything that a commit will do, known before the first write.
+pub(super) struct Plan {
+    transactions: Vec<Transaction>,
+    committed: Committed,
 }
 
 impl Volume {
-    /// Sorts what the overlay holds; blocks that are as they were, or that
-    /// belong to nothing any more, are left out.
-    pub(crate) fn changes(&self) -> Result<Changes> {
-        let mut changes = Changes { direct: Vec::new(), logged: Vec::new() };
-        for (block, bytes) in self.blocks.overlay().changed() {
-            if self.is_free(block) {
-                continue;
-            }
-            if self.was_free(block) {
-                changes.direct.push((block, bytes));
-                continue;
-            }
-            let mut before = vec![0; bytes.len()];
-            self.below.read_at(self.geometry.offset(block), &mut before)?;
-            if before != *bytes {
-                changes.logged.push((block, bytes));
-            }
-        }
-        Ok(changes)
-    }
-
-    /// The transaction that makes the changes real, where the filesystem has a
-    /// journal to hold it.
+    /// Plans the batch whose states at its boundaries are `parts`, the last its end: as
+    /// few transactions as the journal allows, or an order of writes without one.
     ///
     /// # Errors
-    /// What planning it meets: see [`transaction::plan`].
-    pub(crate) fn plan_transaction(&self, changes: &Changes) -> Result<Option<Vec<Step>>> {
+    /// [`Error::TooLarge`] when what lies between two boundaries does not fit into the
+    /// journal, and what planning a transaction meets.
+    pub(super) fn plan(&self, parts: &mut [Part], in_order: bool) -> Result<Plan> {
         let filesystem = Filesystem::open_as_is(Arc::clone(&self.below))?;
-        let Some(journal) = JournalLocation::find(&filesystem)? else { return Ok(None) };
-        let old = filesystem.superblock().clone();
-        let superblocks = Superblocks { old, new: self.sb.clone() };
-        transaction::plan(journal, changes, &superblocks, self.now).map(Some)
+        let begin = Part::begin(self, filesystem.superblock().clone());
+        for part in parts.iter_mut() {
+            part.first_maps = Arc::clone(&begin.first_maps);
+        }
+        match JournalLocation::find(&filesystem)?.filter(|_| !in_order) {
+            Some(journal) => self.plan_transactions(journal, &begin, parts),
+            None => plan_in_order(&begin, parts),
+        }
     }
 
-    /// Changes in an order that leaves at least the data whole: content first, then
-    /// metadata, the superblock at last.
-    pub(crate) fn plan_in_order(&self, changes: &Changes) -> Vec<Step> {
-        let first = SUPERBLOCK_OFFSET / u64::from(self.geometry.block_size);
-        let write = |(block, bytes): &(u64, Arc<[u8]>)| {
-            Step::Write(self.geometry.offset(*block), bytes.to_vec())
+    fn plan_transactions(
+        &self,
+        mut journal: JournalLocation,
+        begin: &Part,
+        parts: &[Part],
+    ) -> Result<Plan> {
+        let mut plan = Plan {
+            transactions: Vec::new(),
+            committed: Committed { atomic: true, transactions: 0, blocks: 0 },
         };
-        let (superblock, rest): (Vec<_>, Vec<_>) =
-            changes.logged.iter().partition(|(block, _)| *block == first);
-        let mut steps: Vec<Step> = changes.direct.iter().map(write).collect();
-        steps.push(Step::Barrier);
-        steps.extend(rest.into_iter().map(write));
-        steps.push(Step::Barrier);
-        steps.extend(superblock.into_iter().map(write));
-        steps.push(Step::Barrier);
-        steps
+        let (mut from, mut rest) = (begin, parts);
+        let mut on_disk = begin.superblock.clone();
+        while let Some((until, changes)) = furthest(&journal, from, rest)? {
+            let Some(to) = rest.get(until) else { break };
+            let superblocks = Superblocks { old: on_disk.clone(), new: to.superblock.clone() };
+            if let Some((transaction, after)) =
+                transaction::plan(&mut journal, &changes, &superblocks, self.now)?
+            {
+                plan.transactions.push(transaction);
+                plan.committed.transactions += 1;
+                plan.committed.blocks += changes.blocks();
+                on_disk = after;
+            }
+            (from, rest) = (to, rest.get(until + 1..).unwrap_or_default());
+        }
+        plan.committed.atomic = plan.committed.transactions <= 1;
+        Ok(plan)
+    }
+
+    /// Brings a new filesystem to the device.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub(super) fn finish_fresh(&self, mut end: Part, flush: Flush) -> Result<Committed> {
+        let begin = Part::begin(self, self.sb.clone());
+        end.first_maps = Arc::clone(&begin.first_maps);
+        let changes = end.changes_since(&begin)?;
+        self.perform_steps(&in_order::plan_fresh(&self.geometry, &changes), flush)?;
+        Ok(Committed { atomic: false, transactions: 0, blocks: changes.blocks() })
+    }
+
+    /// Refuses a journal in which no transaction can begin, before anything is changed.
+    ///
+    /// # Errors
+    /// As [`transaction::check`], and [`Error::Incompatible`] for an external journal.
+    pub(super) fn check_journal(&self) -> Result<()> {
+        let filesystem = Filesystem::open_as_is(Arc::clone(&self.below))?;
+        match JournalLocation::find(&filesystem)? {
+            Some(journal) => transaction::check(&journal),
+            None if self.sb.s_state() & STATE_VALID == 0 => {
+                let what = "it has no journal and was cut off while being changed: run e2fsck -p";
+                Err(Error::Corrupt { what: what.to_owned() })
+            }
+            None => Ok(()),
+        }
     }
 
     /// Performs a plan.
     ///
     /// # Errors
-    /// [`crate::Error::Io`]; what was not yet done is not done.
-    pub(crate) fn perform(&self, steps: &[Step], flush: Flush) -> Result<()> {
+    /// [`Error::Interrupted`]; what was not yet done is not done.
+    pub(super) fn perform(&self, plan: &Plan, flush: Flush) -> Result<Committed> {
+        let count = plan.transactions.len();
+        let outcome = |done: usize| match done {
+            0 => Outcome::NotApplied,
+            done if done == count => Outcome::Applied,
+            done => Outcome::Partly { transactions: u32::try_from(done).unwrap_or(u32::MAX) },
+        };
+        for (n, transaction) in plan.transactions.iter().enumerate() {
+            let work = |steps: &[Step], outcome| {
+                self.perform_steps(steps, flush)
+                    .map_err(|source| Error::Interrupted { outcome, source: Box::new(source) })
+            };
+            work(&transaction.before, outcome(n))?;
+            work(&transaction.point, Outcome::Unknown)?;
+            work(&transaction.after, outcome(n + 1))?;
+        }
+        Ok(plan.committed)
+    }
+
+    /// Performs steps one by one.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub(super) fn perform_steps(&self, steps: &[Step], flush: Flush) -> Result<()> {
         for step in steps {
             match step {
                 Step::Write(offset, bytes) => self.below.write_at(*offset, bytes)?,
@@ -102,4 +183,55 @@ impl Volume {
         }
         Ok(())
     }
+}
+
+/// Plans writes in an order that leaves the data whole, content first, and marks the
+/// filesystem meanwhile as one that must be checked.
+fn plan_in_order(begin: &Part, parts: &[Part]) -> Result<Plan> {
+    let committed = Committed { atomic: false, transactions: 0, blocks: 0 };
+    let mut plan = Plan { transactions: Vec::new(), committed };
+    let Some(to) = parts.last() else { return Ok(plan) };
+    let changes = to.changes_since(begin)?;
+    plan.committed.blocks = changes.blocks();
+    plan.transactions.push(in_order::plan(&changes, begin, to)?);
+    Ok(plan)
+}
+
+/// The last of the next states that one transaction can reach, and how; `None` when there
+/// is no next.
+fn furthest(
+    journal: &JournalLocation,
+    from: &Part,
+    parts: &[Part],
+) -> Result<Option<(usize, Changes)>> {
+    let changes = |n: usize| parts.get(n).map(|part| part.changes_since(from)).transpose();
+    let fits = |changes: &Changes| transaction::excess(journal, changes) == 0;
+    let Some(last) = parts.len().checked_sub(1) else { return Ok(None) };
+    if let Some(all) = changes(last)?.filter(fits) {
+        return Ok(Some((last, all)));
+    }
+    // Between these the boundary lies: what comes later changes more blocks.
+    let (mut fitting, mut low, mut high) = (None, 0, last);
+    while low < high {
+        let middle = low.midpoint(high);
+        match changes(middle)?.filter(fits) {
+            Some(found) => {
+                fitting = Some((middle, found));
+                low = middle + 1;
+            }
+            None => high = middle,
+        }
+    }
+    if fitting.is_some() {
+        return Ok(fitting);
+    }
+    let Some(first) = changes(0)? else { return Ok(None) };
+    let (room, excess) = (transaction::room(journal), transaction::excess(journal, &first));
+    let what = format!(
+        "{} ({} blocks of the journal, {excess} too many; make smaller batches, or name \
+         boundaries at which this one may be split)",
+        if last == 0 { "the batch" } else { "what lies between two boundaries of the batch" },
+        room + excess,
+    );
+    Err(Error::TooLarge { what, limit: room })
 }

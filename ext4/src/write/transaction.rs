@@ -14,7 +14,7 @@
 
 use std::sync::Arc;
 
-use super::commit::Changes;
+use super::part::Changes;
 use crate::journal::JournalLocation;
 use crate::journal::superblock::{
     COMMIT_BLOCK, DESCRIPTOR_BLOCK, INCOMPAT_64BIT, INCOMPAT_CSUM_V3, JBD2_MAGIC, SUPERBLOCK_V2,
@@ -39,7 +39,7 @@ const FLAG_LAST_TAG: u32 = 8;
 const LONGEST_WRITE: usize = 1 << 20;
 
 /// A step of a plan.
-pub(crate) enum Step {
+pub(super) enum Step {
     /// Bytes at an offset of the device.
     Write(u64, Vec<u8>),
     /// Everything before is durable before anything behind is begun.
@@ -47,33 +47,35 @@ pub(crate) enum Step {
 }
 
 /// What stands where before the batch, and what the superblock is to be.
-pub(crate) struct Superblocks {
-    pub(crate) old: Superblock,
-    pub(crate) new: Superblock,
+pub(super) struct Superblocks {
+    pub(super) old: Superblock,
+    pub(super) new: Superblock,
 }
 
 /// A block of the device with its new content.
 type Logged = (u64, Arc<[u8]>);
 
-struct Plan {
-    steps: Vec<Step>,
+/// The steps around the one that decides.
+#[derive(Default)]
+pub(super) struct Transaction {
+    /// A crash during these leaves nothing of it.
+    pub(super) before: Vec<Step>,
+    /// The commit point, durable.
+    pub(super) point: Vec<Step>,
+    /// A crash during these leaves it to be finished by whoever comes next.
+    pub(super) after: Vec<Step>,
 }
 
-impl Plan {
-    fn write(&mut self, offset: u64, bytes: &[u8]) {
-        if let Some(Step::Write(start, last)) = self.steps.last_mut()
-            && *start + last.len() as u64 == offset
-            && last.len() + bytes.len() <= LONGEST_WRITE
-        {
-            last.extend_from_slice(bytes);
-            return;
-        }
-        self.steps.push(Step::Write(offset, bytes.to_vec()));
+/// Adds a write, joined to the last one where it follows it.
+pub(super) fn write(steps: &mut Vec<Step>, offset: u64, bytes: &[u8]) {
+    if let Some(Step::Write(start, last)) = steps.last_mut()
+        && *start + last.len() as u64 == offset
+        && last.len() + bytes.len() <= LONGEST_WRITE
+    {
+        last.extend_from_slice(bytes);
+        return;
     }
-
-    fn barrier(&mut self) {
-        self.steps.push(Step::Barrier);
-    }
+    steps.push(Step::Write(offset, bytes.to_vec()));
 }
 
 /// With or without asking for recovery.
@@ -89,20 +91,42 @@ fn asking(superblock: &Superblock, recover: bool) -> Superblock {
     changed
 }
 
-/// Plans the transaction.
+/// Blocks of the journal that a transaction may take. One is left: what follows must not
+/// look like a continuation of the log.
+pub(super) fn room(journal: &JournalLocation) -> u64 {
+    let first = u64::from(journal.superblock.s_first());
+    journal.superblock.log_end().saturating_sub(first + 1)
+}
+
+/// Blocks that the changes would take beyond what the journal has.
+pub(super) fn excess(journal: &JournalLocation, changes: &Changes) -> u64 {
+    let blocks = changes.logged.len();
+    let log = blocks + blocks.div_ceil(tags_per_descriptor(journal)) + 1;
+    (log as u64).saturating_sub(room(journal))
+}
+
+fn tags_per_descriptor(journal: &JournalLocation) -> usize {
+    let superblock = &journal.superblock;
+    let tail = if superblock.checksummed() { 4 } else { 0 };
+    // The first tag takes a uuid with it.
+    let bytes = journal.block_size().saturating_sub(HEADER + UUID + tail);
+    (bytes / superblock.tag_size()).max(1)
+}
+
+/// Plans the transaction, `None` when there is nothing to do, with the superblock that is
+/// on the device at the end. The journal is left ready for the next one.
 ///
 /// # Errors
-/// [`Error::TooLarge`] when the log cannot hold it, [`Error::Incompatible`] when the
-/// journal was stopped by an error, [`Error::Corrupt`] when it is not empty.
-pub(crate) fn plan(
-    mut journal: JournalLocation,
+/// [`Error::TooLarge`] when the log cannot hold it, and as [`check`].
+pub(super) fn plan(
+    journal: &mut JournalLocation,
     changes: &Changes,
     superblocks: &Superblocks,
     now: Timestamp,
-) -> Result<Vec<Step>> {
-    check(&journal)?;
+) -> Result<Option<(Transaction, Superblock)>> {
+    check(journal)?;
     if changes.logged.is_empty() {
-        return Ok(Vec::new());
+        return Ok(None);
     }
     let block_size = journal.block_size();
     let offset = |block: u64| block * block_size as u64;
@@ -118,58 +142,64 @@ pub(crate) fn plan(
         }
     }
     let last = logged.last().map_or(0, |(block, _)| *block);
-    if last > u64::from(u32::MAX) && journal.superblock.h_blocktype() == SUPERBLOCK_V2 {
+    if last > u64::from(u32::MAX) {
+        if journal.superblock.h_blocktype() != SUPERBLOCK_V2 {
+            let feature = "a journal of version 1 and block numbers beyond 32 bits".to_owned();
+            return Err(Error::Incompatible { feature });
+        }
         let features = journal.superblock.s_feature_incompat() | INCOMPAT_64BIT;
         journal.superblock.set_s_feature_incompat(features);
     }
-    let mut plan = Plan { steps: Vec::new() };
+    let mut plan = Transaction::default();
     for (block, bytes) in &changes.direct {
-        plan.write(offset(*block), bytes);
+        write(&mut plan.before, offset(*block), bytes);
     }
-    let log = log(&journal, &logged, now);
+    let log = log(journal, &logged, now);
+    if log.len() as u64 > room(journal) {
+        let what = format!("the batch ({} blocks of the journal)", log.len());
+        return Err(Error::TooLarge { what, limit: room(journal) });
+    }
     let first = u64::from(journal.superblock.s_first());
-    // One more than the log: what follows must not look like its continuation.
-    let room = journal.superblock.log_end().saturating_sub(first);
-    if log.len() as u64 >= room {
-        return Err(Error::TooLarge {
-            what: format!("the batch ({} blocks of metadata in the journal)", log.len()),
-            limit: room.saturating_sub(1),
-        });
-    }
     for (number, bytes) in (first..).zip(log.iter().chain([&vec![0; block_size]])) {
-        plan.write(offset(journal.block(number)?), bytes);
+        write(&mut plan.before, offset(journal.block(number)?), bytes);
     }
-    plan.write(SUPERBLOCK_OFFSET, &over(&superblocks.old, true));
-    plan.barrier();
+    write(&mut plan.before, SUPERBLOCK_OFFSET, &over(&superblocks.old, true));
+    plan.before.push(Step::Barrier);
     let place = offset(journal.block(0)?);
     let sequence = journal.superblock.s_sequence();
     journal.superblock.set_s_start(journal.superblock.s_first());
-    plan.write(place, &journal.superblock.encode());
-    plan.barrier();
+    write(&mut plan.point, place, &journal.superblock.encode());
+    plan.point.push(Step::Barrier);
     // A kernel that finds more groups than there are descriptors does not come to replay
     // the journal: of a filesystem that grows, the superblock is last.
     let grows = superblocks.old.blocks_count() != superblocks.new.blocks_count();
     let last = |block: u64| grows && block == SUPERBLOCK_OFFSET / block_size as u64;
     for (block, bytes) in logged.iter().filter(|(block, _)| !last(*block)) {
-        plan.write(offset(*block), bytes);
+        write(&mut plan.after, offset(*block), bytes);
     }
     if grows {
-        plan.barrier();
+        plan.after.push(Step::Barrier);
         for (block, bytes) in logged.iter().filter(|(block, _)| last(*block)) {
-            plan.write(offset(*block), bytes);
+            write(&mut plan.after, offset(*block), bytes);
         }
     }
-    plan.barrier();
+    plan.after.push(Step::Barrier);
     journal.superblock.set_s_start(0);
     journal.superblock.set_s_sequence(sequence.wrapping_add(1));
-    plan.write(place, &journal.superblock.encode());
-    plan.barrier();
-    plan.write(SUPERBLOCK_OFFSET, &over(&superblocks.new, false));
-    plan.barrier();
-    Ok(plan.steps)
+    write(&mut plan.after, place, &journal.superblock.encode());
+    plan.after.push(Step::Barrier);
+    let at_last = over(&superblocks.new, false);
+    write(&mut plan.after, SUPERBLOCK_OFFSET, &at_last);
+    plan.after.push(Step::Barrier);
+    Ok(Some((plan, Superblock::parse(&at_last)?)))
 }
 
-fn check(journal: &JournalLocation) -> Result<()> {
+/// Whether a transaction may begin.
+///
+/// # Errors
+/// [`Error::Incompatible`] when the journal was stopped by an error, [`Error::Corrupt`]
+/// when it is not empty.
+pub(super) fn check(journal: &JournalLocation) -> Result<()> {
     if journal.superblock.s_errno() != 0 {
         let feature = "a journal that was stopped by an error: run e2fsck".to_owned();
         return Err(Error::Incompatible { feature });
@@ -185,10 +215,8 @@ fn log(journal: &JournalLocation, logged: &[Logged], now: Timestamp) -> Vec<Vec<
     let superblock = &journal.superblock;
     let tag_size = superblock.tag_size();
     let tail = if superblock.checksummed() { 4 } else { 0 };
-    // The first tag takes a uuid with it.
-    let room = journal.block_size().saturating_sub(HEADER + UUID + tail);
     let mut blocks = Vec::with_capacity(logged.len() + logged.len() / 100 + 3);
-    for piece in logged.chunks((room / tag_size).max(1)) {
+    for piece in logged.chunks(tags_per_descriptor(journal)) {
         let mut descriptor = header(journal, DESCRIPTOR_BLOCK);
         let mut data = Vec::with_capacity(piece.len());
         let mut at = HEADER;

@@ -18,9 +18,11 @@ use crate::{Disk, Error, Overlay, Result};
 
 /// The block bitmap of a group.
 pub(crate) struct BlockMap {
-    /// As it was when the batch began: what was in use then is not given out
-    /// again before the batch is committed.
-    pub(crate) old: Vec<u8>,
+    /// As it was when the batch began.
+    pub(crate) begin: Arc<[u8]>,
+    /// What is not given out, free or not: what was in use when the batch began or at one
+    /// of its boundaries is needed until the batch is committed.
+    pub(crate) held: Arc<[u8]>,
     pub(crate) now: Vec<u8>,
     pub(crate) changed: bool,
 }

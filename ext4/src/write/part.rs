@@ -1,0 +1,119 @@
+//! A state that a batch leads through: its beginning, its boundaries, its end.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::volume::Volume;
+use crate::layout::bitmap;
+use crate::layout::geometry::Geometry;
+use crate::layout::superblock::Superblock;
+use crate::{Disk, Overlay, Result};
+
+/// A consistent state of the filesystem, in memory over the device.
+pub(crate) struct Part {
+    pub(crate) superblock: Superblock,
+    pub(crate) overlay: Arc<Overlay>,
+    pub(crate) geometry: Geometry,
+    /// Block bitmaps that were needed so far.
+    pub(crate) maps: HashMap<u32, Arc<[u8]>>,
+    /// All bitmaps that are needed in the whole batch, as they were in the beginning.
+    pub(crate) first_maps: Arc<HashMap<u32, Arc<[u8]>>>,
+}
+
+/// Changed blocks by what a crash may do to them.
+pub(crate) struct Changes {
+    /// Into blocks that were free: nobody sees them before the metadata says so.
+    pub(crate) direct: Vec<(u64, Arc<[u8]>)>,
+    /// In place of what is in use.
+    pub(crate) logged: Vec<(u64, Arc<[u8]>)>,
+}
+
+impl Changes {
+    pub(crate) fn blocks(&self) -> u64 {
+        (self.direct.len() + self.logged.len()) as u64
+    }
+}
+
+impl Part {
+    /// The state in the beginning, as it lies on the device.
+    pub(super) fn begin(volume: &Volume, superblock: Superblock) -> Self {
+        let groups = (0..).zip(&volume.groups);
+        let first_maps = groups
+            .filter_map(|(n, group)| Some((n, Arc::clone(&group.blocks.as_ref()?.begin))))
+            .collect();
+        Self {
+            geometry: Geometry::new(&superblock),
+            superblock,
+            overlay: Arc::new(Overlay::new(Arc::clone(&volume.below), volume.geometry.block_size)),
+            maps: HashMap::new(),
+            first_maps: Arc::new(first_maps),
+        }
+    }
+
+    /// The state of a block by its bitmap; `None` where no bitmap was needed in the
+    /// whole batch: the block is what it was.
+    pub(super) fn is_free(&self, block: u64) -> Option<bool> {
+        let (group, index) = self.geometry.group_of_block(block)?;
+        let map = self.maps.get(&group).or_else(|| self.first_maps.get(&group))?;
+        Some(!bitmap::is_set(map, index))
+    }
+
+    /// Sorts what differs from an earlier state; blocks that belong to nothing any more
+    /// are left out.
+    ///
+    /// # Errors
+    /// [`crate::Error::Io`].
+    pub(super) fn changes_since(&self, from: &Self) -> Result<Changes> {
+        let mut changes = Changes { direct: Vec::new(), logged: Vec::new() };
+        for (block, bytes) in self.overlay.changed() {
+            if self.is_free(block) == Some(true) {
+                continue;
+            }
+            // Behind the end of a filesystem that grows nothing was in use.
+            let grown = block >= from.geometry.blocks_count;
+            if grown || from.is_free(block) == Some(true) {
+                changes.direct.push((block, bytes));
+                continue;
+            }
+            let mut before = vec![0; bytes.len()];
+            from.overlay.read_at(self.geometry.offset(block), &mut before)?;
+            if before != *bytes {
+                changes.logged.push((block, bytes));
+            }
+        }
+        Ok(changes)
+    }
+}
+
+impl Volume {
+    /// The state as it is now.
+    ///
+    /// # Errors
+    /// [`crate::Error::Io`].
+    pub(super) fn part(&mut self) -> Result<Part> {
+        let seconds = u64::try_from(self.now.seconds).unwrap_or(0);
+        self.sb.set_s_wtime(seconds as u32);
+        self.sb.set_s_wtime_hi((seconds >> 32) as u8);
+        self.sync()?;
+        let maps = (0..).zip(&self.groups);
+        let maps = maps
+            .filter_map(|(n, group)| Some((n, group.blocks.as_ref()?.now.as_slice().into())))
+            .collect();
+        Ok(Part {
+            superblock: self.sb.clone(),
+            overlay: Arc::new(self.blocks.overlay().snapshot()),
+            geometry: self.geometry,
+            maps,
+            first_maps: Arc::default(),
+        })
+    }
+
+    /// What is in use now is needed from now on, whatever becomes of it later in the batch.
+    pub(super) fn hold(&mut self) {
+        for map in self.groups.iter_mut().filter_map(|group| group.blocks.as_mut()) {
+            if map.held.iter().zip(&map.now).any(|(held, now)| now & !held != 0) {
+                map.held = map.held.iter().zip(&map.now).map(|(held, now)| held | now).collect();
+            }
+        }
+    }
+}
