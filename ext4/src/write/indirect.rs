@@ -63,7 +63,7 @@ impl Volume {
         let Plan { spare, used, .. } = plan;
         map.nodes = used;
         for block in spare {
-            self.free_metadata(block)?;
+            self.free_run(block..block + 1)?;
         }
         inode.set_i_block(&pointers);
         inode.set_i_flags(inode.i_flags() & !FLAG_EXTENTS);
