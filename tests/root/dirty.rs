@@ -45,6 +45,9 @@ fn a_killed_machines_disk_is_patched_and_right() {
         ("orphan file", &["-O", "orphan_file"]),
         ("no checksums", &["-O", "^metadata_csum,^64bit"]),
         ("128-byte inodes", &["-I", "128"]),
+        ("inline data", &["-O", "inline_data"]),
+        ("inline data and an orphan file", &["-O", "inline_data,orphan_file"]),
+        ("ext3", &["-O", "none,has_journal,filetype,large_file,dir_index,ext_attr"]),
     ] {
         let image = killed(folder.path(), arguments);
         let dumped = fsck::tool("dumpe2fs").arg("-h").arg(&image).output().unwrap();

@@ -203,34 +203,19 @@ pub const PROFILES: &[Profile] = &[
         &["ssv def_hash_version tea", "ssv flags 2"],
         &["-b1024", "-I256", "-O", ext4!()],
     ),
-    refused(
-        "inline_data",
-        "inline_data",
-        &["-b4096", "-I256", "-O", concat!(newest!(), ",inline_data")],
-    ),
-    refused(
-        "inline_data-1k",
-        "inline_data",
-        &["-b1024", "-I256", "-O", concat!(newest!(), ",inline_data")],
-    ),
-    refused(
-        "inline_data-2k",
-        "inline_data",
-        &["-b2048", "-I512", "-O", concat!(ext4!(), ",inline_data")],
-    ),
-    refused(
+    atomic("inline_data", &["-b4096", "-I256", "-O", concat!(newest!(), ",inline_data")]),
+    atomic("inline_data-1k", &["-b1024", "-I256", "-O", concat!(newest!(), ",inline_data")]),
+    atomic("inline_data-2k", &["-b2048", "-I512", "-O", concat!(ext4!(), ",inline_data")]),
+    atomic(
         "inline_data-1k-long-inodes",
-        "inline_data",
         &["-b1024", "-I1024", "-O", concat!(ext4!(), ",inline_data")],
     ),
-    refused(
+    atomic(
         "inline_data-long-inodes",
-        "inline_data",
         &["-b4096", "-I1024", "-O", concat!(newest!(), ",inline_data")],
     ),
-    refused(
+    atomic(
         "inline_data-no-checksums",
-        "inline_data",
         &["-b1024", "-I256", "-O", concat!(ext4!(), ",inline_data,^metadata_csum,^64bit")],
     ),
     refused("ea_inode", "ea_inode", &["-b4096", "-I256", "-O", concat!(newest!(), ",ea_inode")]),

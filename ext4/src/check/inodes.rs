@@ -168,10 +168,14 @@ fn dots(
     inode: &Inode,
     findings: &mut Findings,
 ) -> Result<()> {
+    let what = format!("directory inode {ino}");
     if inode.has_flag(FLAG_INLINE_DATA) {
+        // There is no `.`, and of `..` the number alone.
+        if le::get_or_zero::<u32>(&inode.i_block(), 0) != parent {
+            findings.tell(|| format!("{what}: `..` is wrong"));
+        }
         return Ok(());
     }
-    let what = format!("directory inode {ino}");
     let first = fs.block_map(ino, inode).and_then(|mut map| map.run(0));
     let Some(physical) = findings.note(&what, first)?.and_then(|run| run.physical) else {
         return Ok(());

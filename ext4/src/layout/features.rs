@@ -172,13 +172,8 @@ const READABLE: Incompat = Incompat(
         | Incompat::CASEFOLD.0,
 );
 /// Readable, but changing such a filesystem needs work that is not done here.
-const INCOMPAT_NOT_WRITTEN: Incompat = Incompat(
-    Incompat::MMP.0
-        | Incompat::EA_INODE.0
-        | Incompat::INLINE_DATA.0
-        | Incompat::ENCRYPT.0
-        | Incompat::CASEFOLD.0,
-);
+const INCOMPAT_NOT_WRITTEN: Incompat =
+    Incompat(Incompat::MMP.0 | Incompat::EA_INODE.0 | Incompat::ENCRYPT.0 | Incompat::CASEFOLD.0);
 /// Bits of `s_feature_ro_compat` that writing keeps right.
 const WRITABLE: RoCompat = RoCompat(
     RoCompat::SPARSE_SUPER.0

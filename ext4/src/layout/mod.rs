@@ -9,6 +9,7 @@ pub mod geometry;
 pub mod group;
 pub mod hash;
 pub mod htree;
+pub mod inline;
 pub mod inode;
 pub mod orphan;
 pub mod superblock;

@@ -3,8 +3,8 @@
 use std::io::Write;
 
 use super::{Filesystem, ImagePath};
+use crate::layout::inline;
 use crate::layout::inode::{FLAG_INLINE_DATA, FileKind, Inode};
-use crate::layout::xattr::INDEX_SYSTEM;
 use crate::{Error, Result};
 
 /// Bytes that are read and handed on at once.
@@ -122,16 +122,9 @@ impl Filesystem {
 
     /// Data that lies in an inode: `i_block`, then the attribute `system.data`.
     pub(super) fn inline_data(&self, ino: u32, inode: &Inode) -> Result<Vec<u8>> {
-        let mut bytes = inode.i_block().to_vec();
-        let attributes = crate::layout::xattr::parse_inode_space(inode.extra_space())?;
-        let more =
-            attributes.into_iter().find(|a| a.name_index == INDEX_SYSTEM && a.name == b"data");
-        if let Some(attribute) = more {
-            bytes.extend(attribute.value.unwrap_or_default());
-        }
+        let bytes = inline::read(inode)?;
         if (bytes.len() as u64) < inode.size() {
-            let what = format!("inode {ino}: part of the data inside it is missing");
-            return Err(Error::Corrupt { what });
+            return Err(inline::cut_short(ino));
         }
         Ok(bytes)
     }

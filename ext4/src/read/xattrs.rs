@@ -1,8 +1,9 @@
 //! Extended attributes as the system calls would show them.
 
 use super::{Filesystem, ImagePath};
+use crate::layout::inline;
 use crate::layout::inode::Inode;
-use crate::layout::xattr::{self, INDEX_SYSTEM, XattrBlock};
+use crate::layout::xattr::{self, XattrBlock};
 use crate::{Error, Result, Xattr, acl_from_disk};
 
 impl Filesystem {
@@ -50,7 +51,7 @@ impl Filesystem {
 pub(crate) fn as_shown(ino: u32, raw: Vec<xattr::Xattr>) -> Result<Vec<Xattr>> {
     let mut found = Vec::new();
     for attribute in raw {
-        if attribute.name_index == INDEX_SYSTEM && attribute.name == b"data" {
+        if inline::is_data(&attribute) {
             continue; // the file's own data
         }
         let name = attribute.full_name()?;

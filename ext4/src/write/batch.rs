@@ -74,7 +74,7 @@ impl Batch {
     ///
     /// # Errors
     /// [`Error::Incompatible`] names a feature that this engine would not keep right
-    /// (bigalloc, quota, casefold, encrypt, inline_data, ...), [`Error::Corrupt`],
+    /// (bigalloc, quota, casefold, encrypt, ...), [`Error::Corrupt`],
     /// [`Error::Io`].
     pub fn open(disk: Arc<dyn Disk>) -> Result<Self> {
         Self::begin(disk, false)

@@ -8,7 +8,7 @@ use super::volume::Volume;
 use crate::layout::directory::{check_tail, put_tail};
 use crate::layout::features::{Compat, Incompat};
 use crate::layout::htree::{DxNode, DxRoot};
-use crate::layout::inode::{FLAG_INDEX, FileKind};
+use crate::layout::inode::{FLAG_INDEX, FLAG_INLINE_DATA, FileKind};
 use crate::{Error, Result};
 
 /// Directories that are kept in memory.
@@ -18,6 +18,8 @@ const MOST_KEPT: usize = 4096;
 pub(crate) struct Directory {
     pub(super) map: FileMap,
     pub(super) seed: Option<u32>,
+    /// Its entries lie in its inode: it has no blocks.
+    pub(super) inline: bool,
     /// Blocks in all.
     pub(super) blocks: u32,
     /// The index, where there is one.
@@ -46,14 +48,25 @@ impl Volume {
             return Err(damaged(ino, "it is none"));
         }
         let map = self.load_map(ino, &inode)?;
+        let seed = self.seed(ino, &inode);
+        let mut directory = Directory {
+            map,
+            seed,
+            inline: inode.has_flag(FLAG_INLINE_DATA),
+            blocks: 0,
+            root: None,
+            nodes: HashMap::new(),
+            full_below: 0,
+        };
+        if directory.inline {
+            return Ok(directory);
+        }
         let size = u64::from(self.geometry.block_size);
         let blocks = u32::try_from(inode.size() / size).unwrap_or(0);
         if blocks == 0 || inode.size() % size != 0 {
             return Err(damaged(ino, "its size is no number of blocks"));
         }
-        let seed = self.seed(ino, &inode);
-        let mut directory =
-            Directory { map, seed, blocks, root: None, nodes: HashMap::new(), full_below: 0 };
+        directory.blocks = blocks;
         if inode.has_flag(FLAG_INDEX) && self.has_compat(Compat::DIR_INDEX) {
             let block = self.directory_block(ino, &directory, 0)?;
             directory.root = Some(DxRoot::parse(self.blocks.read(block)?, seed)?);
@@ -144,9 +157,13 @@ impl Volume {
     /// [`Error::Corrupt`], [`Error::Io`].
     pub(crate) fn lookup(&mut self, ino: u32, name: &[u8]) -> Result<Option<(u32, u8)>> {
         let mut directory = self.take_directory(ino)?;
-        let found = self.find(ino, &mut directory, name)?;
+        let found = if directory.inline {
+            self.find_inline(ino, name)?
+        } else {
+            self.find(ino, &mut directory, name)?.map(|(_, inode, kind)| (inode, kind))
+        };
         self.directories.insert(ino, directory);
-        Ok(found.map(|(_, inode, kind)| (inode, kind)))
+        Ok(found)
     }
 
     /// Adds a name that is not there yet.
@@ -155,6 +172,13 @@ impl Volume {
     /// [`Error::NoSpace`] when the directory cannot grow.
     pub(crate) fn insert(&mut self, ino: u32, new: &Named) -> Result<()> {
         let mut directory = self.take_directory(ino)?;
+        if directory.inline {
+            if self.edit_inline(ino, |form, bytes| form.insert(bytes, new))? {
+                self.directories.insert(ino, directory);
+                return Ok(());
+            }
+            self.convert_inline(ino, &mut directory)?;
+        }
         if directory.root.is_some() {
             self.insert_indexed(ino, &mut directory, new)?;
         } else {
@@ -216,10 +240,16 @@ impl Volume {
     /// [`Error::Corrupt`] when it is not there: callers have looked it up.
     pub(crate) fn unlink(&mut self, ino: u32, name: &[u8]) -> Result<()> {
         let form = self.form();
+        let gone = || damaged(ino, "a name is gone");
         let mut directory = self.take_directory(ino)?;
-        let found = self.find(ino, &mut directory, name)?;
-        let (block, ..) = found.ok_or_else(|| damaged(ino, "a name is gone"))?;
-        self.edit_leaf(block, directory.seed, |bytes| form.remove(bytes, name))?;
+        if directory.inline {
+            if !self.edit_inline(ino, |form, bytes| form.remove(bytes, name))? {
+                return Err(gone());
+            }
+        } else {
+            let (block, ..) = self.find(ino, &mut directory, name)?.ok_or_else(gone)?;
+            self.edit_leaf(block, directory.seed, |bytes| form.remove(bytes, name))?;
+        }
         directory.full_below = 0;
         self.directories.insert(ino, directory);
         Ok(())
@@ -231,12 +261,18 @@ impl Volume {
     /// As [`Volume::unlink`].
     pub(crate) fn relink(&mut self, ino: u32, new: &Named) -> Result<()> {
         let form = self.form();
+        let gone = || damaged(ino, "a name is gone");
+        let relink =
+            |form: Form, bytes: &mut [u8]| form.relink(bytes, &new.name, new.inode, new.file_type);
         let mut directory = self.take_directory(ino)?;
-        let found = self.find(ino, &mut directory, &new.name)?;
-        let (block, ..) = found.ok_or_else(|| damaged(ino, "a name is gone"))?;
-        self.edit_leaf(block, directory.seed, |bytes| {
-            form.relink(bytes, &new.name, new.inode, new.file_type)
-        })?;
+        if directory.inline {
+            if !self.edit_inline(ino, relink)? {
+                return Err(gone());
+            }
+        } else {
+            let (block, ..) = self.find(ino, &mut directory, &new.name)?.ok_or_else(gone)?;
+            self.edit_leaf(block, directory.seed, |bytes| relink(form, bytes))?;
+        }
         self.directories.insert(ino, directory);
         Ok(())
     }
@@ -248,7 +284,7 @@ impl Volume {
     pub(crate) fn names(&mut self, ino: u32) -> Result<Vec<Named>> {
         let form = self.form();
         let directory = self.take_directory(ino)?;
-        let mut found = Vec::new();
+        let mut found = if directory.inline { self.inline_names(ino)? } else { Vec::new() };
         for logical in 0..directory.blocks {
             let block = self.directory_block(ino, &directory, logical)?;
             let bytes = self.blocks.read(block)?;

@@ -12,7 +12,7 @@ use crate::layout::extent::{
     Entries, Extent, ExtentIndex, ExtentNode, MAX_LEN, ROOT_ENTRIES, block_capacity,
 };
 use crate::layout::features::Incompat;
-use crate::layout::inode::{FLAG_EXTENTS, Inode};
+use crate::layout::inode::{FLAG_EXTENTS, FLAG_INLINE_DATA, Inode};
 use crate::{Error, Result};
 
 /// The blocks of a file.
@@ -76,11 +76,14 @@ impl Volume {
         checksums.metadata.then(|| checksums.inode_seed(ino, inode.i_generation()))
     }
 
-    /// Reads the map of an inode that has one.
+    /// Reads the map of an inode that has one. One whose data lies inside it has no blocks.
     ///
     /// # Errors
     /// [`Error::Corrupt`], [`Error::Io`].
     pub(crate) fn load_map(&mut self, ino: u32, inode: &Inode) -> Result<FileMap> {
+        if inode.has_flag(FLAG_INLINE_DATA) {
+            return Ok(FileMap::default());
+        }
         if !inode.has_flag(FLAG_EXTENTS) {
             return self.load_indirect_map(ino, inode);
         }

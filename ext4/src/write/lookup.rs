@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 
 use super::volume::Volume;
-use crate::layout::inode::{FileKind, Inode, ROOT_INO};
+use crate::layout::inline;
+use crate::layout::inode::{FLAG_INLINE_DATA, FileKind, Inode, ROOT_INO};
 use crate::{Error, ImagePath, Result};
 
 /// Links a path may lead through, as for the kernel.
@@ -96,6 +97,8 @@ impl Volume {
         let len = usize::try_from(inode.size()).map_err(|_| damaged())?;
         let bytes = if inode.is_fast_symlink() {
             inode.i_block().to_vec()
+        } else if inode.has_flag(FLAG_INLINE_DATA) {
+            inline::read(inode)?
         } else {
             let block = self.load_map(ino, inode)?.block(0).ok_or_else(damaged)?;
             self.blocks.read(block)?.to_vec()

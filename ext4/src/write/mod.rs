@@ -13,6 +13,7 @@ mod entry_block;
 mod file_map;
 mod in_order;
 mod indirect;
+mod inline;
 mod inodes;
 mod lookup;
 mod orphans;

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 
 use super::volume::Volume;
 use crate::layout::features::{Compat, RoCompat};
-use crate::layout::inode::{FileKind, Inode};
-use crate::layout::orphan;
+use crate::layout::inode::{FLAG_INLINE_DATA, FileKind, Inode};
+use crate::layout::{inline, orphan};
 use crate::{Disk, Error, Result};
 
 impl Volume {
@@ -77,6 +77,9 @@ impl Volume {
 
     /// Takes back the blocks behind a file's size and clears the rest of the last.
     fn shorten(&mut self, ino: u32, inode: &mut Inode) -> Result<()> {
+        if inode.has_flag(FLAG_INLINE_DATA) {
+            return shorten_inline(inode);
+        }
         let block_size = u64::from(self.geometry.block_size);
         let keep = inode.size().div_ceil(block_size);
         let mut map = self.load_map(ino, inode)?;
@@ -108,4 +111,16 @@ impl Volume {
         }
         self.store_map(ino, inode, &mut map)
     }
+}
+
+/// Takes back the room behind the size of data inside an inode, and clears the rest.
+fn shorten_inline(inode: &mut Inode) -> Result<()> {
+    let mut bytes = inline::read(inode)?;
+    let size = usize::try_from(inode.size()).unwrap_or(usize::MAX);
+    if size >= bytes.len() {
+        return Ok(());
+    }
+    bytes.get_mut(size..).unwrap_or_default().fill(0);
+    bytes.truncate(size.max(inline::IN_BLOCK));
+    inline::write(inode, &bytes)
 }

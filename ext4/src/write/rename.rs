@@ -118,7 +118,9 @@ impl Volume {
     /// Lets `..` of a directory lead to another parent.
     fn set_parent(&mut self, ino: u32, parent: u32) -> Result<()> {
         let mut directory = self.take_directory(ino)?;
-        if let Some(root) = &mut directory.root {
+        if directory.inline {
+            self.set_inline_parent(ino, parent)?;
+        } else if let Some(root) = &mut directory.root {
             root.parent = parent;
             self.write_node(ino, &directory, 0)?;
         } else {

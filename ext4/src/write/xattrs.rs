@@ -4,13 +4,14 @@
 use super::volume::Volume;
 use crate::ingest::{Xattr, acl_to_disk};
 use crate::layout::features::{Compat, RoCompat};
-use crate::layout::inode::Inode;
+use crate::layout::inline;
+use crate::layout::inode::{FLAG_INLINE_DATA, Inode};
 use crate::layout::xattr::{self, XattrBlock, encode_inode_space, inode_space_needed};
 use crate::{Error, Result};
 
 impl Volume {
-    /// Gives an inode these attributes in the place of all it had. `i_blocks` is
-    /// counted anew by the caller.
+    /// Gives an inode these attributes in the place of all it had; data inside it
+    /// stays there, and before them. `i_blocks` is counted anew by the caller.
     ///
     /// # Errors
     /// [`Error::TooLarge`] when they do not fit, [`Error::Source`] for a name that
@@ -24,6 +25,10 @@ impl Volume {
         let attributes = to_disk(attributes)?;
         let room = inode.extra_space().len();
         let (mut inside, mut outside) = (Vec::new(), Vec::new());
+        if inode.has_flag(FLAG_INLINE_DATA) {
+            inside = xattr::parse_inode_space(inode.extra_space())?;
+            inside.retain(inline::is_data);
+        }
         for attribute in attributes {
             inside.push(attribute);
             if inode_space_needed(&inside) > room {
@@ -91,7 +96,10 @@ fn to_disk(attributes: &[Xattr]) -> Result<Vec<xattr::Xattr>> {
         } else {
             value.clone()
         };
-        let attribute = xattr::Xattr::from_full_name(name, value).ok_or_else(|| Error::Source {
+        let known = xattr::Xattr::from_full_name(name, value);
+        // Data inside an inode lies in an attribute, too, but is none that can be set.
+        let attribute = known.filter(|found| !inline::is_data(found));
+        let attribute = attribute.ok_or_else(|| Error::Source {
             what: format!("the attribute {}: ext4 has no such kind", name.escape_ascii()),
             source: None,
         })?;
