@@ -10,6 +10,8 @@ mod indirect;
 mod ingest;
 mod inline;
 mod journal;
+mod journal_versions;
+mod large_dir;
 mod model;
 mod mutants;
 mod oracle;

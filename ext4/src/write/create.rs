@@ -11,7 +11,7 @@ use crate::{Error, Result};
 /// Names one inode can have (`EXT4_LINK_MAX`).
 const MOST_NAMES: u16 = 65_000;
 /// From this size on a filesystem says that it holds large files.
-const LARGE_FILE: u64 = 1 << 31;
+pub(super) const LARGE_FILE: u64 = 1 << 31;
 /// Targets shorter than this lie in the inode.
 const FAST_TARGET: usize = 60;
 

@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 
+use super::create::LARGE_FILE;
 use super::entry_block::{Form, Named, damaged};
 use super::file_map::FileMap;
+use super::split::BLOCK_BITS;
 use super::volume::Volume;
 use crate::layout::directory::{check_tail, put_tail};
-use crate::layout::features::{Compat, Incompat};
+use crate::layout::features::{Compat, Incompat, RoCompat};
 use crate::layout::htree::{DxNode, DxRoot};
 use crate::layout::inode::{FLAG_INDEX, FLAG_INLINE_DATA, FileKind};
 use crate::{Error, Result};
@@ -219,8 +221,16 @@ impl Volume {
         let logical = directory.blocks;
         let size = u64::from(self.geometry.block_size);
         let bytes = (u64::from(logical) + 1) * size;
-        if bytes > u64::from(u32::MAX) {
+        // Without `large_dir` sizes have 32 bits, and with it numbers of blocks have 28.
+        let most = match self.has_incompat(Incompat::LARGEDIR) {
+            true => u64::from(BLOCK_BITS) * size,
+            false => u64::from(u32::MAX),
+        };
+        if bytes > most {
             return Err(Error::NoSpace { what: format!("directory {ino} cannot grow any more") });
+        }
+        if bytes >= LARGE_FILE {
+            self.add_features(Compat::default(), RoCompat::LARGE_FILE);
         }
         let mut inode = self.read_inode(ino)?;
         let (group, _) = self.geometry.inode_place(ino)?;

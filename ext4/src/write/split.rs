@@ -11,7 +11,7 @@ use crate::layout::inode::FLAG_INDEX;
 use crate::{Error, Result};
 
 /// Bits of an index entry that name a block.
-const BLOCK_BITS: u32 = 0x0fff_ffff;
+pub(super) const BLOCK_BITS: u32 = 0x0fff_ffff;
 
 /// The way from the root to a leaf.
 #[derive(Debug)]
