@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Measures `banger vm run --rm -- true` several times and records the table of its stages in docs/performance.md.
+# Measures `banger vm run --rm -- true` and the ext4 engine beside its peers, and records both in docs/performance.md.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/ready.sh
@@ -8,6 +8,7 @@ runs=${BANGER_RUNS:-5}
 record=docs/performance.md
 
 get_ready
+need_packages bench
 tables=$(mktemp -d)
 trap 'rm -rf "$tables"' EXIT
 # The first fills the caches and is not counted.
@@ -47,16 +48,22 @@ trap 'rm -rf "$tables" "$figures"' EXIT
 BANGER_PROGRAMS=$PWD/target/release BANGER_FIGURES=$figures \
     cargo test --quiet --locked -p banger-tests --test flow -- --exact size::many_vms_take_little_memory
 
-mkdir -p "$(dirname "$record")"
+# Puts what comes in between the two lines of a section of the record; all else stays as it is.
+put_section() {
+    local text
+    text=$(cat)
+    TEXT=$text awk -v section="$1" '
+        $0 == "<!-- end of " section " -->" { inside = 0 }
+        !inside
+        $0 == "<!-- " section ", written by make bench -->" { inside = 1; print ENVIRON["TEXT"] }
+    ' "$record" >"$record.new"
+    mv "$record.new" "$record"
+}
+
+machine="$(date -u +%Y-%m-%d), version $("$PWD/target/release/banger" --version | cut -d' ' -f2), $(nproc) processors,\
+ Linux $(uname -r | cut -d. -f1,2), $(df --output=fstype "$owner_home" | tail -n 1)"
 {
-    echo "# Performance"
-    echo
-    echo "Written by \`make bench\`: $runs runs of \`banger vm run --rm -- true\` one after another, in milliseconds. \"banger's own"
-    echo "work\" is the total without the rootfs copy, the VMM's start, the guest's boot and shutdown, and what ran in it; 100 ms is what"
-    echo "it is held to."
-    echo
-    echo "$(date -u +%Y-%m-%d), version $("$PWD/target/release/banger" --version | cut -d' ' -f2), $(nproc) processors," \
-        "Linux $(uname -r | cut -d. -f1,2), $(df --output=fstype "$owner_home" | tail -n 1), guest on $how."
+    echo "$machine, guest on $how; $runs runs, in milliseconds."
     echo
     echo "| stage | fastest | median | slowest |"
     echo "| --- | ---: | ---: | ---: |"
@@ -67,6 +74,16 @@ mkdir -p "$(dirname "$record")"
     echo "| what | measured | at most |"
     echo "| --- | ---: | ---: |"
     cat "$figures"
-} >"$record.new"
-mv "$record.new" "$record"
+} | put_section "a run"
+
+say "the ext4 engine beside its peers"
+worse=0
+CARGO_TARGET_DIR=target/bench-build cargo run --quiet --release --locked --manifest-path bench/Cargo.toml -- \
+    run --docs docs --at target/bench ${BANGER_ACCEPT:+--accept} >/dev/null || worse=$?
+{
+    echo "$machine, e2fsprogs $(mke2fs -V 2>&1 | awk 'NR == 1 { print $2 }')."
+    echo
+    cat target/bench/tables.md
+} | put_section "the engine"
 cat "$record"
+exit "$worse"

@@ -7,6 +7,7 @@ cd "$(dirname "$0")/.."
 need_cargo
 need_packages build test
 cargo fmt --check
+cargo fmt --check --manifest-path bench/Cargo.toml
 cargo clippy --workspace --all-targets --locked -- -D warnings
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
 shellcheck --external-sources scripts/*.sh packaging/*.sh .ci/run

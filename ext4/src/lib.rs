@@ -16,6 +16,7 @@ pub mod layout;
 pub mod le;
 mod overlay;
 mod read;
+mod read_ahead;
 mod time;
 mod write;
 
@@ -35,5 +36,6 @@ pub use read::{
     BlockMap, DirItem, Extracted, Filesystem, ImagePath, Limits, Parent, Run, Stat, Statfs,
     TreeBlocks, WalkEntry,
 };
+pub use read_ahead::ReadAhead;
 pub use time::Timestamp;
 pub use write::{Attributes, Batch, Committed, Flush, IngestStats, Node, Outcome, Ownership};
