@@ -97,6 +97,21 @@ impl Filesystem {
         Ok(())
     }
 
+    /// As [`Self::each_entry`], of one block alone: the directory's block `number`, which
+    /// is `block` on the device.
+    pub(crate) fn each_entry_of_block(
+        &self,
+        ino: u32,
+        inode: &Inode,
+        number: u64,
+        block: u64,
+        visit: &mut dyn FnMut(&DirEntry<'_>) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        let block = self.block(block)?;
+        let tail = check_block(&block, number, inode, self.inode_seed(ino, inode))?;
+        self.entries_of(&block, tail, visit).map(|_| ())
+    }
+
     fn entries_of(
         &self,
         block: &[u8],

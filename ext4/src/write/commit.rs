@@ -103,6 +103,7 @@ impl Volume {
         let mut on_disk = begin.superblock.clone();
         while let Some((until, changes)) = furthest(&journal, from, rest)? {
             let Some(to) = rest.get(until) else { break };
+            to.verify(from, &changes)?;
             let superblocks = Superblocks { old: on_disk.clone(), new: to.superblock.clone() };
             if let Some((transaction, after)) =
                 transaction::plan(&mut journal, &changes, &superblocks, self.now)?
@@ -192,6 +193,7 @@ fn plan_in_order(begin: &Part, parts: &[Part]) -> Result<Plan> {
     let mut plan = Plan { transactions: Vec::new(), committed };
     let Some(to) = parts.last() else { return Ok(plan) };
     let changes = to.changes_since(begin)?;
+    to.verify(begin, &changes)?;
     plan.committed.blocks = changes.blocks();
     plan.transactions.push(in_order::plan(&changes, begin, to)?);
     Ok(plan)

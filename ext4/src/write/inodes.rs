@@ -49,6 +49,7 @@ impl Volume {
         let (block, at) = self.inode_place(ino)?;
         let bytes = inode.encode(ino, &self.checksums);
         crate::le::put_bytes(self.blocks.edit(block)?, at, &bytes);
+        self.written.insert(ino);
         Ok(())
     }
 

@@ -24,6 +24,7 @@ mod run_search;
 mod sink;
 mod split;
 mod transaction;
+mod verify;
 mod volume;
 mod xattrs;
 

@@ -1,6 +1,6 @@
 //! A state that a batch leads through: its beginning, its boundaries, its end.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::volume::Volume;
@@ -16,6 +16,8 @@ pub(crate) struct Part {
     pub(crate) geometry: Geometry,
     /// Block bitmaps that were needed so far.
     pub(crate) maps: HashMap<u32, Arc<[u8]>>,
+    /// Inodes and directories that were written since the batch began.
+    pub(crate) written: BTreeSet<u32>,
     /// All bitmaps that are needed in the whole batch, as they were in the beginning.
     pub(crate) first_maps: Arc<HashMap<u32, Arc<[u8]>>>,
 }
@@ -46,6 +48,7 @@ impl Part {
             superblock,
             overlay: Arc::new(Overlay::new(Arc::clone(&volume.below), volume.geometry.block_size)),
             maps: HashMap::new(),
+            written: BTreeSet::new(),
             first_maps: Arc::new(first_maps),
         }
     }
@@ -104,6 +107,7 @@ impl Volume {
             overlay: Arc::new(self.blocks.overlay().snapshot()),
             geometry: self.geometry,
             maps,
+            written: self.written.clone(),
             first_maps: Arc::default(),
         })
     }

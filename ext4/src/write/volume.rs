@@ -1,6 +1,6 @@
 //! A filesystem that is being changed: superblock, groups and caches in memory.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::blocks::Blocks;
@@ -63,6 +63,9 @@ pub(crate) struct Volume {
     /// `s_overhead_clusters` as it is to be after the batch.
     pub(crate) overhead: u32,
     generations: u32,
+    /// Inodes that were written, also with what they were before, and directories that
+    /// were changed.
+    pub(crate) written: BTreeSet<u32>,
 }
 
 impl Volume {
@@ -118,6 +121,7 @@ impl Volume {
             pending: (0, Vec::new()),
             now: Timestamp::now(),
             generations: random,
+            written: BTreeSet::new(),
         })
     }
 

@@ -1,0 +1,159 @@
+//! What a batch will leave, read back from memory and held against what was there before.
+//!
+//! A check of the whole filesystem takes as long as the filesystem is large. This one
+//! takes what changed, and the books must balance:
+//!
+//! - counts of superblock, descriptors and bitmaps agree;
+//! - blocks came into use exactly where inodes gained them, and went where they lost them,
+//!   and nothing else that belongs to somebody was written;
+//! - inodes came into use and went with their records;
+//! - links were counted up and down as names came and went, and each new name is found.
+//!
+//! Checksums are seen to by everything that is read on the way. It costs all descriptors,
+//! the bitmaps of groups that changed, the inodes that changed and what they map, and the
+//! changed blocks of directories: not the content of files.
+
+mod blocks;
+mod maps;
+mod names;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::part::{Changes, Part};
+use crate::layout::features::RoCompat;
+use crate::layout::geometry::MetadataMap;
+use crate::layout::group::GroupDescriptor;
+use crate::layout::inode::Inode;
+use crate::{Disk, Error, Filesystem, Result};
+use maps::Bits;
+
+/// One state, through the reader.
+struct View {
+    fs: Filesystem,
+    metadata: MetadataMap,
+    bits: Bits,
+}
+
+impl View {
+    fn new(part: &Part) -> Result<Self> {
+        let fs = Filesystem::open_as_is(Arc::clone(&part.overlay) as Arc<dyn Disk>)?;
+        let metadata = MetadataMap::new(fs.geometry(), fs.descriptors())?;
+        Ok(Self { fs, metadata, bits: Bits::default() })
+    }
+}
+
+/// An inode that changed: what it was and what it is, where it is in use.
+struct Touched {
+    before: Option<Inode>,
+    after: Option<Inode>,
+}
+
+impl Touched {
+    /// The same file or directory, and not one that took the number of another.
+    fn same(&self) -> Option<(&Inode, &Inode)> {
+        let (Some(before), Some(after)) = (&self.before, &self.after) else { return None };
+        let same = before.i_generation() == after.i_generation() && before.kind() == after.kind();
+        same.then_some((before, after))
+    }
+}
+
+fn wrong<T>(what: String) -> Result<T> {
+    Err(Error::Corrupt { what })
+}
+
+impl Part {
+    /// Holds this state against an earlier one.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when it is not right, [`Error::Io`].
+    pub(super) fn verify(&self, from: &Self, changes: &Changes) -> Result<()> {
+        verify(from, self, changes).map_err(|error| match error {
+            Error::Corrupt { what } => {
+                Error::Corrupt { what: format!("what the batch would leave is not right: {what}") }
+            }
+            error => error,
+        })
+    }
+}
+
+fn verify(from: &Part, to: &Part, changes: &Changes) -> Result<()> {
+    let (before, after) = (View::new(from)?, View::new(to)?);
+    let changed: BTreeSet<u64> =
+        changes.direct.iter().chain(&changes.logged).map(|(block, _)| *block).collect();
+    let delta = maps::compare(&before, &after, &changed)?;
+    let touched = touched(&before, &after, (from, to), changes)?;
+    let inodes = |gone: bool| {
+        let which = move |touched: &Touched| match gone {
+            true => touched.before.is_some() && touched.after.is_none(),
+            false => touched.before.is_none() && touched.after.is_some(),
+        };
+        touched.iter().filter(move |(_, t)| which(t)).map(|(ino, _)| *ino)
+    };
+    if !inodes(false).eq(delta.inodes_gained.iter().copied())
+        || !inodes(true).eq(delta.inodes_lost.iter().copied())
+    {
+        return wrong("inodes came into use or went, and their records say otherwise".to_owned());
+    }
+    blocks::balance(&before, &after, &touched, &delta, changes)?;
+    names::balance(&before, &after, &touched, &changed)?;
+    maps::directories(&before, &after, &touched)
+}
+
+/// The inodes whose records changed, and those that were written with what they were: a
+/// directory in which one name took the place of another has the same times and counts.
+fn touched(
+    before: &View,
+    after: &View,
+    (from, to): (&Part, &Part),
+    changes: &Changes,
+) -> Result<BTreeMap<u32, Touched>> {
+    let geometry = after.fs.geometry();
+    let size = usize::from(geometry.inode_size);
+    let mut tables: Vec<(u64, u32)> =
+        after.fs.descriptors().iter().map(GroupDescriptor::inode_table).zip(0..).collect();
+    tables.sort_unstable();
+    let mut numbers = to.written.clone();
+    for (block, bytes) in changes.direct.iter().chain(&changes.logged) {
+        let at = tables.partition_point(|(table, _)| table <= block);
+        let Some((table, group)) = at.checked_sub(1).and_then(|n| tables.get(n)) else { continue };
+        if block - table >= u64::from(geometry.itable_blocks()) {
+            continue;
+        }
+        let mut old = vec![0; bytes.len()];
+        from.overlay.read_at(geometry.offset(*block), &mut old)?;
+        let per_block = bytes.len() / size.max(1);
+        let first = (block - table) * per_block as u64;
+        for (n, (old, new)) in old.chunks_exact(size).zip(bytes.chunks_exact(size)).enumerate() {
+            let index = first + n as u64;
+            if old != new && index < u64::from(geometry.inodes_per_group) {
+                numbers.insert(group * geometry.inodes_per_group + index as u32 + 1);
+            }
+        }
+    }
+    // The file of orphans is emptied in place.
+    let present =
+        |view: &View| view.fs.superblock().features().ro_compat.has(RoCompat::ORPHAN_PRESENT);
+    if present(before) != present(after) {
+        numbers.insert(after.fs.superblock().s_orphan_file_inum());
+    }
+    let mut touched = BTreeMap::new();
+    for ino in numbers {
+        let of = |view: &View| -> Result<Option<Inode>> {
+            if ino > view.fs.geometry().inodes_count || !view.inode_in_use(ino)? {
+                return Ok(None);
+            }
+            view.fs.inode(ino).map(Some)
+        };
+        let inode = Touched { before: of(before)?, after: of(after)? };
+        if let Some(new) = inode.after.as_ref().filter(|_| ino >= geometry.first_ino)
+            && (new.i_links_count() == 0 || new.kind().is_none())
+        {
+            return wrong(format!("inode {ino} is in use and has no names or no type"));
+        }
+        touched.insert(ino, inode);
+    }
+    Ok(touched)
+}

@@ -1,0 +1,152 @@
+//! Batches that go wrong on purpose are refused, and nothing of them is written.
+
+use std::sync::Arc;
+
+use crate::layout::bitmap;
+use crate::write::volume::Volume;
+use crate::{
+    Attributes, Batch, Disk, Error, Flush, FormatOptions, ImagePath, MemoryDisk, Outcome, Timestamp,
+};
+
+const ROOT: Attributes = Attributes { mode: 0o755, uid: 0, gid: 0 };
+
+fn path(text: &str) -> ImagePath {
+    ImagePath::new(text).unwrap()
+}
+
+fn bytes(disk: &Arc<dyn Disk>) -> Vec<u8> {
+    let mut bytes = vec![0; usize::try_from(disk.len()).unwrap()];
+    disk.read_at(0, &mut bytes).unwrap();
+    bytes
+}
+
+/// What a batch that does `harm` beside its proper work is refused with.
+fn refused(harm: impl FnOnce(&mut Volume) -> crate::Result<()>) -> String {
+    let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new(16 << 20));
+    let now = Timestamp { seconds: 1_700_000_000, nanoseconds: 0 };
+    let options = FormatOptions::new([1; 16], [2; 16], now);
+    let mut batch = Batch::create(Arc::clone(&disk), &options).unwrap();
+    batch.make_directory(&path("/dir"), ROOT).unwrap();
+    batch.make_directory(&path("/dir/below"), ROOT).unwrap();
+    for n in 0..20 {
+        batch.write_file(&path(&format!("/dir/{n}")), ROOT, &[n + 1; 3000]).unwrap();
+    }
+    batch.commit(Flush::ProcessSafe).unwrap();
+    let before = bytes(&disk);
+    let mut batch = Batch::open(Arc::clone(&disk)).unwrap();
+    batch.write_file(&path("/dir/3"), ROOT, b"proper").unwrap();
+    harm(&mut batch.volume).unwrap();
+    let error = batch.commit(Flush::PowerSafe).unwrap_err();
+    assert!(matches!(error, Error::Corrupt { .. }), "{error}");
+    assert_eq!(error.outcome(), Outcome::NotApplied);
+    assert!(bytes(&disk) == before, "nothing was written");
+    error.to_string()
+}
+
+fn ino(volume: &mut Volume, name: &str) -> u32 {
+    volume.existing(&path(name)).unwrap().1
+}
+
+#[test]
+fn blocks_without_an_owner_and_with_two() {
+    let said = refused(|volume| volume.allocate_block(5000).map(|_| ()));
+    assert!(said.contains("no inode gained"), "{said}");
+    let said = refused(|volume| {
+        let number = ino(volume, "/dir/5");
+        let inode = volume.read_inode(number)?;
+        let map = volume.load_map(number, &inode)?;
+        volume.free_run(map.extents[0].start..map.extents[0].start + 1)
+    });
+    assert!(said.contains("no inode gained"), "{said}");
+    let said = refused(|volume| {
+        let (one, other) = (ino(volume, "/dir/5"), ino(volume, "/dir/6"));
+        let (mut inode, other) = (volume.read_inode(one)?, volume.read_inode(other)?);
+        inode.set_i_block(&other.i_block());
+        volume.write_inode(one, &inode)
+    });
+    assert!(said.contains("no inode gained"), "{said}");
+    let said = refused(|volume| {
+        let number = ino(volume, "/dir/5");
+        let mut inode = volume.read_inode(number)?;
+        inode.set_sectors(99, volume.geometry.block_size);
+        volume.write_inode(number, &inode)
+    });
+    assert!(said.contains("counts its blocks"), "{said}");
+}
+
+#[test]
+fn blocks_of_others() {
+    let said = refused(|volume| {
+        let number = ino(volume, "/dir/5");
+        let inode = volume.read_inode(number)?;
+        let map = volume.load_map(number, &inode)?;
+        volume.blocks.edit(map.extents[0].start).map(|bytes| bytes.fill(9))
+    });
+    assert!(said.contains("nothing that changed owns it"), "{said}");
+}
+
+#[test]
+fn names_and_links_that_do_not_agree() {
+    let said = refused(|volume| {
+        let number = ino(volume, "/dir/5");
+        let mut inode = volume.read_inode(number)?;
+        inode.set_i_links_count(2);
+        volume.write_inode(number, &inode)
+    });
+    assert!(said.contains("counts its names"), "{said}");
+    let said = refused(|volume| {
+        let parent = ino(volume, "/dir");
+        volume.unlink(parent, b"5").map(|_| ())
+    });
+    assert!(said.contains("it is as it was"), "{said}");
+    let said = refused(|volume| {
+        let (parent, number) = (ino(volume, "/dir"), ino(volume, "/dir/5"));
+        volume.drop_name(number)?;
+        volume.touch(parent)
+    });
+    assert!(said.contains("not in use"), "{said}");
+    let said = refused(|volume| {
+        let parent = ino(volume, "/dir");
+        volume.count_subdirectory(parent)
+    });
+    assert!(said.contains("counts its directories"), "{said}");
+    let said = refused(|volume| {
+        let below = ino(volume, "/dir/below");
+        volume.set_parent(below, 2)?;
+        volume.touch(below)
+    });
+    assert!(said.contains("leads elsewhere"), "{said}");
+}
+
+#[test]
+fn counts_of_groups() {
+    let said = refused(|volume| {
+        let group = volume.group(0)?;
+        let free = group.descriptor.free_blocks_count();
+        group.descriptor.set_free_blocks_count(free - 1);
+        group.changed = true;
+        Ok(())
+    });
+    assert!(said.contains("free blocks"), "{said}");
+    let said = refused(|volume| {
+        let group = volume.group(0)?;
+        let dirs = group.descriptor.used_dirs_count();
+        group.descriptor.set_used_dirs_count(dirs + 1);
+        group.changed = true;
+        Ok(())
+    });
+    assert!(said.contains("directories"), "{said}");
+    let said = refused(|volume| {
+        let first = volume.geometry.inodes_per_group - 1;
+        let group = volume.group(0)?;
+        let free = group.descriptor.free_inodes_count();
+        group.descriptor.set_free_inodes_count(free - 1);
+        group.changed = true;
+        if let Some(map) = &mut group.inodes {
+            bitmap::set(&mut map.now, first);
+            map.changed = true;
+        }
+        Ok(())
+    });
+    assert!(said.contains("inode"), "{said}");
+}
