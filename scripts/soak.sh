@@ -25,6 +25,11 @@ proof() {
 BANGER_MODEL_SEQUENCES=${BANGER_MODEL_SEQUENCES:-2000} \
     proof "random changes of every kind of filesystem beside a model" random_changes_leave_what_a_model_says
 
+BANGER_CRASH_POINTS=${BANGER_CRASH_POINTS:-100000} BANGER_CRASH_WORKERS=${BANGER_CRASH_WORKERS:-$(nproc)} \
+    proof "crashes of changes, of growing and of recovering" a_crash_leaves_all_of_a_batch_or_none
+BANGER_SOAK=1 proof "a device that fails at each write, flush and read" the_error_of_a_failed_commit
+BANGER_SOAK=1 proof "a device that fails while a filesystem grows" the_error_of_a_growth_that_failed
+
 BANGER_PARALLEL_VMS=${BANGER_PARALLEL_VMS:-20} BANGER_PARALLEL_ROUNDS=${BANGER_PARALLEL_ROUNDS:-10} \
     proof "20 guests beside each other, 10 times" guests_live_beside_each_other_and_leave_nothing
 

@@ -1,5 +1,6 @@
 //! What the end-to-end suites share.
 
+pub mod crash;
 pub mod debian;
 pub mod engine;
 pub mod fsck;
@@ -8,8 +9,10 @@ pub mod kernel;
 pub mod manifest;
 pub mod owner;
 pub mod profile;
+pub mod random_batch;
 pub mod recorder;
 pub mod root;
+pub mod scenes;
 mod skip;
 pub mod small_disk;
 pub mod tiny;

@@ -1,7 +1,7 @@
 //! A disk in memory that remembers what was written between flushes, so that a
 //! crash at any point can be played through.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use banger_ext4::{Disk, MemoryDisk, Result};
 
@@ -10,14 +10,19 @@ pub type Write = (u64, Vec<u8>);
 
 /// A disk that notes writes in epochs; a flush ends one.
 pub struct Recorder {
-    disk: MemoryDisk,
+    disk: Arc<dyn Disk>,
     epochs: Mutex<Vec<Vec<Write>>>,
 }
 
 impl Recorder {
     /// A disk with this content, nothing noted yet.
     pub fn new(content: Vec<u8>) -> Self {
-        Self { disk: MemoryDisk::from(content), epochs: Mutex::new(vec![Vec::new()]) }
+        Self::over(Arc::new(MemoryDisk::from(content)))
+    }
+
+    /// Writes go on to `disk`.
+    pub fn over(disk: Arc<dyn Disk>) -> Self {
+        Self { disk, epochs: Mutex::new(vec![Vec::new()]) }
     }
 
     /// What was written since, by epoch.
