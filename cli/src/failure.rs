@@ -48,6 +48,12 @@ pub(crate) enum Failure {
     /// A file of the user's cannot be read.
     #[error("cannot read {}", path.display())]
     Input { path: PathBuf, source: io::Error },
+    /// A filesystem image cannot be opened.
+    #[error("cannot open {}", path.display())]
+    Image { path: PathBuf, source: io::Error },
+    /// A file of the user's cannot be made.
+    #[error("cannot write {}", path.display())]
+    Made { path: PathBuf, source: io::Error },
     /// The result cannot be written.
     #[error("cannot write the result")]
     Output(#[source] io::Error),
@@ -63,6 +69,9 @@ pub(crate) enum Failure {
     /// A terminal where bytes are expected.
     #[error("standard input is a terminal, and an image is not typed in")]
     TypedImage,
+    /// A terminal where a file's content is expected.
+    #[error("standard input is a terminal, and a file is not typed in")]
+    TypedFile,
 }
 
 impl From<Refusal> for Failure {
@@ -134,7 +143,9 @@ impl Failure {
                 Code::FailedPrecondition.as_str()
             }
             Self::Daemon(_) | Self::Ssh(_) => Code::Unavailable.as_str(),
-            Self::Input { .. } | Self::TypedImage => Code::InvalidArgument.as_str(),
+            Self::Input { .. } | Self::Image { .. } | Self::TypedImage | Self::TypedFile => {
+                Code::InvalidArgument.as_str()
+            }
             Self::Interrupted(_) => Code::Aborted.as_str(),
             _ => Code::Internal.as_str(),
         }

@@ -30,10 +30,14 @@ const GROUPS: &[(&str, &[&str])] = &[
         ],
     ),
     ("Images", &["image build", "image import", "image ls", "image inspect", "image rm"]),
+    (
+        "Filesystem images",
+        &["ext4 ls", "ext4 cat", "ext4 cp", "ext4 put", "ext4 stat", "ext4 check"],
+    ),
     ("This computer", &["doctor", "gc", "config", "daemon", "completions", "version", "help"]),
 ];
 /// What has no group: it says everything once more.
-const UNGROUPED: &[&str] = &["vm", "image"];
+const UNGROUPED: &[&str] = &["vm", "image", "ext4"];
 
 /// Widest help that is easy to read.
 const WIDEST: usize = 100;

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use crate::daemon::{self, DaemonError};
 use crate::doctor;
+use crate::ext4;
 use crate::image;
 use crate::store::InstanceError;
 use crate::vmm::landlocked;
@@ -34,6 +35,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     {
         complain(&format!("bangerd: {}\n", landlocked::become_vmm(rest.iter().cloned())));
         return ExitCode::FAILURE;
+    }
+    if let Some((_, rest)) = arguments.split_first().filter(|(word, _)| *word == ext4::ARGUMENT) {
+        return ext4::run(rest);
     }
     let words: Vec<_> = arguments.iter().map(|word| word.to_str().unwrap_or("?")).collect();
     match words.as_slice() {

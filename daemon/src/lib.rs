@@ -4,10 +4,12 @@
 
 pub mod command;
 pub mod config;
+mod confine;
 pub mod context;
 pub mod daemon;
 pub mod disk;
 mod doctor;
+mod ext4;
 mod figure;
 pub mod garbage;
 pub mod guest;

@@ -27,8 +27,8 @@ pub use error::{Error, Result};
 pub use format::{FormatOptions, FormatPlan, Inodes, Journal, format, plan};
 pub use grow::{Grown, can_grow, grow};
 pub use ingest::{
-    Content, Entry, EntryKind, HostTree, ImageTree, Sink, Source, Stream, TarStream, Times, Xattr,
-    acl_from_disk, acl_to_disk, copy_subtree,
+    Content, Entry, EntryKind, HostFile, HostTree, ImageTree, Sink, Source, Stream, TarStream,
+    Times, Xattr, acl_from_disk, acl_to_disk, copy_subtree,
 };
 pub use layout::inode::FileKind;
 pub use overlay::Overlay;

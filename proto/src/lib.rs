@@ -6,6 +6,7 @@
 mod check;
 mod cpus;
 mod distribution;
+mod ext4_line;
 mod file_mode;
 mod garbage;
 mod guest_path;
@@ -38,6 +39,7 @@ pub mod client;
 pub use check::{Check, CheckState};
 pub use cpus::Cpus;
 pub use distribution::{Distribution, Need};
+pub use ext4_line::{Bytes, Ext4Attribute, Ext4Blame, Ext4Entry, Ext4Kind, Ext4Line, hex};
 pub use file_mode::FileMode;
 pub use garbage::{BrokenVm, Garbage, GarbageFate, GarbagePlace};
 pub use guest_path::GuestPath;

@@ -10,6 +10,7 @@ mod confinement;
 mod console;
 mod crash;
 mod doctor;
+mod ext4;
 mod full_disk;
 mod garbage;
 mod images;

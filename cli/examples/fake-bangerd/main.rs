@@ -11,6 +11,7 @@
     reason = "a tool of the tests"
 )]
 
+mod image;
 mod long;
 mod scenario;
 mod service;
@@ -43,6 +44,7 @@ async fn main() {
     match arguments.first().map(String::as_str) {
         Some("--version") => return print!("bangerd {}", env!("CARGO_PKG_VERSION")),
         Some("doctor") => return print!("{CHECKS}"),
+        Some("ext4-worker") => return eprint!("{}", image::lines(&arguments[1])),
         _ => {}
     }
     if told("does not start") {

@@ -4,6 +4,7 @@ mod completions;
 mod config;
 mod daemon;
 mod doctor;
+mod ext4;
 mod gc;
 mod image;
 mod man;
@@ -16,6 +17,7 @@ use clap::Subcommand;
 
 pub(crate) use config::ConfigCommand;
 pub(crate) use daemon::DaemonCommand;
+pub(crate) use ext4::Ext4Command;
 pub(crate) use image::ImageCommand;
 pub(crate) use vm::{NoVariable, VmCommand};
 
@@ -34,6 +36,9 @@ pub(crate) enum Command {
     /// Images that VMs are made from
     #[command(subcommand)]
     Image(ImageCommand),
+    /// Filesystem images: look into them and change them, without a mount
+    #[command(subcommand)]
+    Ext4(Ext4Command),
     /// What is configured
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -67,6 +72,7 @@ impl Command {
         match self {
             Self::Short(vm) | Self::Vm(vm) => vm.when_interrupted(),
             Self::Image(image) => image.when_interrupted(),
+            Self::Ext4(ext4) => ext4.when_interrupted(),
             _ => "",
         }
     }
@@ -76,6 +82,7 @@ impl Command {
         match self {
             Self::Short(vm) | Self::Vm(vm) => vm.run(terminal).await,
             Self::Image(image) => image.run(terminal).await,
+            Self::Ext4(ext4) => ext4.run(terminal).await,
             Self::Config(config) => config.run(terminal).await,
             Self::Gc(gc) => gc.run(terminal).await,
             Self::Doctor(doctor) => doctor.run(terminal).await,

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
 
-use super::{config, doctor, gc, image, version, vm};
+use super::{config, doctor, ext4, gc, image, version, vm};
 use crate::terminal::{JsonError, JsonTimings};
 
 /// A file of `docs/schema`, what it describes, and the commands that print it.
@@ -26,6 +26,14 @@ fn rows() -> Vec<Row> {
         ("vm-list.json", "All VMs", schema::<Vec<vm::Json<'_>>>(), &["ls"]),
         ("image.json", "An image", schema::<image::Json<'_>>(), &["image inspect"]),
         ("image-list.json", "All images", schema::<Vec<image::Json<'_>>>(), &["image ls"]),
+        ("ext4-list.json", "Entries of an image", schema::<Vec<ext4::JsonEntry>>(), &["ext4 ls"]),
+        ("ext4-stat.json", "An entry of an image", schema::<ext4::JsonStat>(), &["ext4 stat"]),
+        (
+            "ext4-check.json",
+            "Whether an image is in order",
+            schema::<ext4::JsonCheck>(),
+            &["ext4 check"],
+        ),
         ("config.json", "Every setting", schema::<Vec<config::Json<'_>>>(), &["config show"]),
         ("doctor.json", "Whether VMs run here", schema::<doctor::Json<'_>>(), &["doctor"]),
         ("garbage.json", "What has no owner", schema::<Vec<gc::Json<'_>>>(), &["gc"]),

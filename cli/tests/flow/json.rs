@@ -14,6 +14,9 @@ use crate::place::Place;
 const LINES: &[(&str, &[&[&str]])] = &[
     ("banger config show", &[&["config", "show", "--json"]]),
     ("banger doctor", &[&["doctor", "--quick", "--json"]]),
+    ("banger ext4 check", &[&["ext4", "check", "/dev/null", "--json"]]),
+    ("banger ext4 ls", &[&["ext4", "ls", "/dev/null", "--json"]]),
+    ("banger ext4 stat", &[&["ext4", "stat", "/dev/null", "/plain", "--json"]]),
     ("banger gc", &[&["gc", "--dry-run", "--json"]]),
     ("banger image inspect", &[&["image", "inspect", "debian", "--json"]]),
     ("banger image ls", &[&["image", "ls", "--json"]]),

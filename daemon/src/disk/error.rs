@@ -30,6 +30,12 @@ pub enum DiskError {
         #[source]
         source: banger_ext4::Error,
     },
+    /// Another program works on it.
+    #[error("another program works on {}", path.display())]
+    InUse {
+        /// The disk.
+        path: PathBuf,
+    },
     /// A copy failed.
     #[error(transparent)]
     Copy(#[from] CopyError),

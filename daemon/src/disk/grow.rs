@@ -7,7 +7,7 @@ use std::sync::Arc;
 use banger_ext4::{Disk, Filesystem, Flush, Grown};
 use banger_proto::Mib;
 
-use super::{DiskError, open};
+use super::{DiskError, claim, open};
 
 /// Grows a disk that nobody uses, and the filesystem on it, to `size`. Where that was
 /// begun before and broken off, by a crash too, it is brought to its end.
@@ -18,6 +18,7 @@ use super::{DiskError, open};
 pub fn grow_disk(path: &Path, size: Mib) -> Result<Grown, DiskError> {
     let open = || File::options().read(true).write(true).open(path);
     let file = open().map_err(DiskError::file("open", path))?;
+    claim::alone(&file, path)?;
     let bytes = size.bytes();
     let now = filesystem_bytes(&file).map_err(DiskError::filesystem("measure", path))?;
     if bytes < now {

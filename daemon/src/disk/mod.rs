@@ -1,5 +1,6 @@
 //! A VM's disks: the private copy of the root filesystem, the work disk, the work seed.
 
+mod claim;
 mod clone;
 mod error;
 mod format;
@@ -12,6 +13,7 @@ mod sizes;
 mod work_disk;
 mod work_seed;
 
+pub(crate) use claim::{Claim, claim};
 pub use clone::{Copied, CopyError, copy_for_now, copy_preferring_clone, make_durable};
 pub use error::DiskError;
 pub(crate) use format::format_options;

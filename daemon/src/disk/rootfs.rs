@@ -6,7 +6,7 @@ use std::path::Path;
 use banger_ext4::{Batch, Flush};
 use uuid::Uuid;
 
-use super::{DiskError, guest_files, open};
+use super::{DiskError, claim, guest_files, open};
 use crate::guest::{GuestSpec, ImageFacts, plan};
 
 /// Writes a guest's files into its root filesystem: one batch, of which a crash leaves
@@ -22,6 +22,7 @@ pub fn patch_rootfs(rootfs: &Path, spec: &GuestSpec) -> Result<Uuid, DiskError> 
         .write(true)
         .open(rootfs)
         .map_err(DiskError::file("open", rootfs))?;
+    claim::alone(&file, rootfs)?;
     let patch = || {
         let mut batch = Batch::open(open::disk(file)?)?;
         let filesystem = batch.filesystem()?;

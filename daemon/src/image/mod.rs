@@ -8,7 +8,6 @@
 
 mod boot_files;
 pub mod build;
-mod confine;
 mod finish;
 mod from_packages;
 mod import;
@@ -19,7 +18,6 @@ mod take_in;
 pub mod worker;
 mod worker_protocol;
 
-pub(crate) use confine::has_landlock;
 pub use from_packages::build_image;
 pub use import::{Part, import_image};
 pub use take_in::ARGUMENT as WORKER_ARGUMENT;

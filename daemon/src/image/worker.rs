@@ -14,8 +14,8 @@ use banger_ext4::{Batch, FileDisk, Flush, ImagePath, Ownership, TarStream};
 
 use uuid::Uuid;
 
-use super::confine::confine;
 use super::worker_protocol::{Blame, Line};
+use crate::confine::{Needs, confine};
 use crate::disk::format_options;
 
 /// Between two words on progress.
@@ -97,7 +97,8 @@ fn take_in() -> Result<(u64, u64), WorkerError> {
     let file = File::from(output);
     let length = file.metadata().map_err(WorkerError::NoDisk)?.len();
     // Nothing of the input has been read yet.
-    let (walls, missing) = confine(length);
+    let (walls, missing) =
+        confine(&Needs { largest_file: Some(length), descriptors: 16, folder: None });
     tell(&Line::Confined { walls, missing });
 
     let disk = Arc::new(FileDisk::new(file).map_err(WorkerError::Make)?);

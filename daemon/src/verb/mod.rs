@@ -77,6 +77,10 @@ pub(crate) fn disk_refusal(error: &DiskError) -> Refusal {
             return Refusal::from_error(Code::ResourceExhausted, error)
                 .hint("choose a larger size for the disk");
         }
+        DiskError::InUse { .. } => {
+            return Refusal::from_error(Code::Aborted, error)
+                .hint("does a banger ext4 work on it? try again when that has ended");
+        }
         DiskError::Copy(CopyError::NoRoom { .. }) => {
             return Refusal::from_error(Code::ResourceExhausted, error).hint(FREE_SPACE);
         }

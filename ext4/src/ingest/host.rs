@@ -42,6 +42,12 @@ impl HostTree {
             .map_err(|errno| unreadable(&name, errno))?;
         Ok(Self { top, name })
     }
+
+    /// Takes a folder that is open already; `name` stands for it in errors.
+    #[must_use]
+    pub fn of_open(folder: OwnedFd, name: &[u8]) -> Self {
+        Self { top: folder, name: name.to_vec() }
+    }
 }
 
 impl Source for HostTree {
@@ -106,7 +112,7 @@ impl Walk<'_> {
                 let xattrs = xattrs(&file, path)?;
                 let len = u64::try_from(stat.st_size).unwrap_or(0);
                 let file = File::from(file);
-                let mut content = HostFile { file, path, position: 0, data_until: 0, len };
+                let mut content = HostFile::new(file, path, len);
                 let kind = EntryKind::File { len, content: &mut content };
                 return self.sink.entry(entry(path, kind, &stat, xattrs));
             }
@@ -202,14 +208,23 @@ fn xattrs(file: &OwnedFd, path: &[u8]) -> Result<Vec<Xattr>> {
     Ok(found)
 }
 
-/// An open file, read in order with its holes skipped.
-struct HostFile<'a> {
+/// An open file of the host, read in order with its holes skipped.
+#[derive(Debug)]
+pub struct HostFile<'a> {
     file: File,
     path: &'a [u8],
     position: u64,
     /// Up to here the file is known to hold data.
     data_until: u64,
     len: u64,
+}
+
+impl<'a> HostFile<'a> {
+    /// Reads the first `len` bytes of a file; `path` stands for it in errors.
+    #[must_use]
+    pub fn new(file: File, path: &'a [u8], len: u64) -> Self {
+        Self { file, path, position: 0, data_until: 0, len }
+    }
 }
 
 impl Content for HostFile<'_> {

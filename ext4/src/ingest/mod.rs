@@ -12,7 +12,7 @@ mod tar_member;
 
 pub use acl::{acl_from_disk, acl_to_disk};
 pub use content::{Content, Stream};
-pub use host::HostTree;
+pub use host::{HostFile, HostTree};
 pub use image::{ImageTree, copy_subtree};
 pub(crate) use source::shown;
 pub use source::{Entry, EntryKind, Sink, Source, Times, Xattr};

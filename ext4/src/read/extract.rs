@@ -55,39 +55,68 @@ impl Filesystem {
             let reason = "only directories can be extracted";
             return Err(Error::WrongType { path: top.to_string(), reason });
         }
+        self.lay_down(top, into, None, limits)
+    }
+
+    /// Copies what `path` leads to, of whatever type, into the open directory `into` under
+    /// `name`, a directory with everything below it. As [`Self::extract`] otherwise.
+    ///
+    /// # Errors
+    /// As [`Self::extract`]; [`Error::InvalidPath`] when `name` is no single name.
+    pub fn extract_as(
+        &self,
+        path: &ImagePath,
+        into: BorrowedFd<'_>,
+        name: &[u8],
+        limits: &Limits,
+    ) -> Result<Extracted> {
+        ImagePath::root().join(name)?;
+        self.lay_down(path, into, Some(name), limits)
+    }
+
+    /// Lays `top` down as `name`, or without a name what is in it.
+    fn lay_down(
+        &self,
+        top: &ImagePath,
+        into: BorrowedFd<'_>,
+        name: Option<&[u8]>,
+        limits: &Limits,
+    ) -> Result<Extracted> {
         let mut done = Extracted::default();
         // The open directories on the way to the current entry, `into` apart.
         let mut way: Vec<Open> = Vec::new();
         self.walk(top, limits, &mut |entry| {
-            if entry.depth == 0 {
-                return Ok(());
-            }
-            while way.len() >= entry.depth {
+            let (depth, last) = match (entry.depth, name) {
+                (0, None) => return Ok(()),
+                (0, Some(name)) => (1, name),
+                (depth, None) => (depth, entry.name()),
+                (depth, Some(_)) => (depth + 1, entry.name()),
+            };
+            while way.len() >= depth {
                 close(&mut way)?;
             }
             let at = way.last().map_or(into, |open| open.fd.as_fd());
             let told = |source: rustix::io::Errno| host_error(entry, source.into());
             match entry.stat.kind {
                 FileKind::Directory => {
-                    fs::mkdirat(at, entry.name(), Mode::RWXU).map_err(told)?;
+                    fs::mkdirat(at, last, Mode::RWXU).map_err(told)?;
                     let flags =
                         OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                    let fd = fs::openat(at, entry.name(), flags, Mode::empty()).map_err(told)?;
+                    let fd = fs::openat(at, last, flags, Mode::empty()).map_err(told)?;
                     let mode = permissions(entry);
                     way.push(Open { fd, mode, modified: entry.stat.mtime });
                     done.directories += 1;
                 }
                 FileKind::Regular => {
-                    done.bytes += self.extract_file(entry, at)?;
+                    done.bytes += self.extract_file(entry, at, last)?;
                     done.files += 1;
                 }
                 FileKind::Symlink => {
                     let inode = self.inode_in_use(entry.stat.ino)?;
                     let target = self.link_target(entry.stat.ino, &inode)?;
-                    fs::symlinkat(target.as_slice(), at, entry.name()).map_err(told)?;
+                    fs::symlinkat(target.as_slice(), at, last).map_err(told)?;
                     let times = times(entry.stat.mtime);
-                    fs::utimensat(at, entry.name(), &times, AtFlags::SYMLINK_NOFOLLOW)
-                        .map_err(told)?;
+                    fs::utimensat(at, last, &times, AtFlags::SYMLINK_NOFOLLOW).map_err(told)?;
                     done.symlinks += 1;
                 }
                 FileKind::CharDevice
@@ -105,12 +134,12 @@ impl Filesystem {
         Ok(done)
     }
 
-    fn extract_file(&self, entry: &WalkEntry, at: BorrowedFd<'_>) -> Result<u64> {
+    fn extract_file(&self, entry: &WalkEntry, at: BorrowedFd<'_>, name: &[u8]) -> Result<u64> {
         use std::os::unix::fs::FileExt;
         let told = |source: io::Error| host_error(entry, source);
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = fs::openat(at, entry.name(), flags, Mode::RUSR | Mode::WUSR)
+        let fd = fs::openat(at, name, flags, Mode::RUSR | Mode::WUSR)
             .map_err(|source| told(source.into()))?;
         let file = std::fs::File::from(fd);
         let inode = self.inode_in_use(entry.stat.ino)?;

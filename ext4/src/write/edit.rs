@@ -8,7 +8,7 @@ use super::entry_block::Named;
 use super::lookup::Place;
 use super::remove::refuse_verity;
 use super::volume::Volume;
-use crate::ingest::{Stream, Times};
+use crate::ingest::{Content, Stream, Times};
 use crate::layout::inode::{FileKind, Inode, ROOT_INO};
 use crate::{Error, ImagePath, Result};
 
@@ -162,10 +162,24 @@ impl Batch {
         len: u64,
         reader: &mut dyn Read,
     ) -> Result<()> {
+        self.write_file_with(path, attributes, len, &mut Stream::new(reader))
+    }
+
+    /// As [`Batch::write_file`], with `len` bytes of content whose holes stay holes.
+    ///
+    /// # Errors
+    /// As [`Batch::write_file_from`].
+    pub fn write_file_with(
+        &mut self,
+        path: &ImagePath,
+        attributes: Attributes,
+        len: u64,
+        content: &mut dyn Content,
+    ) -> Result<()> {
         self.run(|volume| {
             let place = volume.replaceable(path)?;
             let new = volume.new_inode(attributes);
-            volume.put(&place, &new, NewKind::File(len, &mut Stream::new(reader)))
+            volume.put(&place, &new, NewKind::File(len, content))
         })
     }
 

@@ -21,6 +21,8 @@ pub enum Ownership {
     Keep,
     /// Everything belongs to 0:0.
     Root,
+    /// Everything belongs to this user and this group.
+    To(u32, u32),
 }
 
 /// What was taken in so far.
@@ -185,6 +187,7 @@ impl<'a> TreeSink<'a> {
         let (uid, gid) = match self.ownership {
             Ownership::Keep => (entry.uid, entry.gid),
             Ownership::Root => (0, 0),
+            Ownership::To(uid, gid) => (uid, gid),
         };
         let xattrs: &[Xattr] = &entry.xattrs;
         let new = NewInode { mode: entry.mode, uid, gid, times: entry.times, xattrs };

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use banger_ext4::layout::superblock::FLAG_UNSIGNED_HASH;
 use banger_tests::image::path;
 use banger_tests::{engine, fsck, kernel, manifest};
 use ext4_view::{Ext4, Ext4Error, Ext4Read};
@@ -31,12 +32,11 @@ pub fn ours(image: &Path, tree: &Tree) -> Vec<String> {
 pub fn all(image: &Path, tree: &Tree, kernel: bool, old_times: bool) -> bool {
     let lines = ours(image, tree);
     fsck::assert_clean(image);
-    let viewed = !old_times && view(image, tree).unwrap();
     if kernel {
         let theirs = kernel::tree(image);
         manifest::assert_same(("our reader", &lines), ("the kernel", &theirs));
     }
-    viewed
+    !old_times && view(image, tree).unwrap()
 }
 
 struct ImageFile(File);
@@ -53,7 +53,10 @@ impl Ext4Read for ImageFile {
 
 /// Another reader in safe Rust sees the model; false when it does not know such filesystems.
 fn view(image: &Path, tree: &Tree) -> Result<bool, Ext4Error> {
-    if engine::open(image).geometry().inode_size == 128 {
+    let fs = engine::open(image);
+    // It takes short inodes for damaged, and hashes characters beyond ASCII in one way only.
+    let unsigned = fs.superblock().s_flags() & FLAG_UNSIGNED_HASH != 0;
+    if fs.geometry().inode_size == 128 || unsigned {
         return Ok(false);
     }
     match compare(image, tree) {
@@ -68,7 +71,10 @@ fn compare(image: &Path, tree: &Tree) -> Result<(), Ext4Error> {
         let entry = tree.entry(id);
         let shown = at.escape_ascii();
         let at = at.as_slice();
-        let found = view.symlink_metadata(at)?;
+        let found = match view.symlink_metadata(at) {
+            Err(Ext4Error::NotFound) => panic!("{shown} is not found"),
+            found => found?,
+        };
         let is = (found.mode(), found.uid(), found.gid());
         let attributes = entry.attributes;
         assert_eq!(is, (attributes.mode, attributes.uid, attributes.gid), "{shown}");

@@ -47,7 +47,7 @@ pub(super) async fn all(paths: &Paths, quick: bool) -> (Facts, Result<Host, Miss
             Walls::Landlock(reason) | Walls::Bare(reason) => Some(reason),
         },
         namespaces: system::namespaces(),
-        landlock: crate::image::has_landlock(),
+        landlock: crate::confine::has_landlock(),
         storage: storage::storage(paths, &disks, largest_image),
         memory: host_memory::now(),
         usual_memory: loaded.settings.memory(),
