@@ -216,3 +216,15 @@ fn colours_can_be_forced_into_a_pipe() {
     let output = place.banger(&["start", "web"]).env("CLICOLOR_FORCE", "1").output().unwrap();
     assert!(Ran::from(output).err.contains("\x1b[31merror:"));
 }
+
+#[test]
+fn names_in_an_image_do_not_steer_the_terminal() {
+    let place = Place::new(&[]);
+    for flags in [&[][..], &["-l"]] {
+        let line = [&["ext4", "ls", "/dev/null"], flags].concat();
+        let shown = session(&place, WIDE, &[], &line, Meanwhile::Nothing);
+        assert_eq!(shown.code, Some(0), "{}", shown.screen);
+        assert!(!shown.raw.contains("\x1b[31m"), "{:?}", shown.raw);
+        assert!(shown.screen.contains("\\xff\\u{1b}[31m"), "{}", shown.screen);
+    }
+}

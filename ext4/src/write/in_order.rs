@@ -67,12 +67,18 @@ pub(super) fn plan(changes: &Changes, from: &Part, to: &Part) -> Result<Transact
     phase(steps, Kind::Owned);
     phase(steps, Kind::Inodes);
     phase(steps, Kind::Counts);
-    for (_, bytes) in changes.logged.iter().filter(|(block, _)| *block == first) {
-        // What else the superblock's block holds, where it is larger than that.
+    // The mark goes also where nothing else of the superblock's block is new: within a second,
+    // a change of a mode leaves all of it as it was.
+    let changed = changes.logged.iter().find(|(block, _)| *block == first);
+    let clean = encode_over(&from.superblock, &to.superblock);
+    if let Some((_, bytes)) = changed {
+        // What else that block holds, where it is larger than the superblock.
         let within = (SUPERBLOCK_OFFSET % u64::from(geometry.block_size)) as usize;
         let mut whole = bytes.to_vec();
-        le::put_bytes(&mut whole, within, &encode_over(&from.superblock, &to.superblock));
+        le::put_bytes(&mut whole, within, &clean);
         write(steps, geometry.offset(first), &whole);
+    } else {
+        write(steps, SUPERBLOCK_OFFSET, &clean);
     }
     steps.push(Step::Barrier);
     Ok(plan)

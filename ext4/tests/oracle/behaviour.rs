@@ -420,3 +420,23 @@ fn an_access_list_and_the_mode_say_the_same() {
     let said = String::from_utf8_lossy(&out.stdout).into_owned();
     assert!(said.contains("system.posix_acl_default"), "{said}");
 }
+
+#[test]
+fn without_a_journal_a_filesystem_is_clean_after_each_batch() {
+    if missing("mke2fs") {
+        return;
+    }
+    let image = mke2fs(16 << 20, &["-O", "^has_journal"]);
+    let until = std::time::Instant::now() + std::time::Duration::from_millis(1200);
+    let mut mode = 0o700;
+    // Within one second nothing of the superblock is new but that it is clean again.
+    while std::time::Instant::now() < until {
+        mode ^= 0o070;
+        let mut one = batch(&image);
+        one.set_attributes(&path("/lost+found"), Attributes { mode, uid: 0, gid: 0 }).unwrap();
+        assert!(!one.commit(Flush::ProcessSafe).unwrap().atomic);
+    }
+    let out = Command::new("e2fsck").arg("-fn").arg(&image.path).output().unwrap();
+    let said = String::from_utf8_lossy(&out.stdout);
+    assert!(out.status.success() && !said.contains("not cleanly"), "{said}");
+}
