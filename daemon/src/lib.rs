@@ -20,6 +20,7 @@ pub mod net;
 pub mod progress;
 pub mod reconcile;
 pub mod server;
+pub mod share;
 pub mod spawn;
 pub mod store;
 pub mod verb;

@@ -34,6 +34,8 @@ pub enum Need {
     Mmdebstrap,
     /// `newuidmap`.
     Uidmap,
+    /// `virtiofsd`.
+    Virtiofsd,
 }
 
 impl Distribution {
@@ -81,6 +83,7 @@ impl Distribution {
             (Need::Qemu, Zypper) => Some("qemu-x86"),
             (Need::Qemu, _) => Some("qemu-system-x86"),
             (Need::Passt, _) => Some("passt"),
+            (Need::Virtiofsd, _) => Some("virtiofsd"),
             (Need::Bubblewrap, _) => Some("bubblewrap"),
             (Need::Ssh, Apt | Apk) => Some("openssh-client"),
             (Need::Ssh, Dnf | Zypper) => Some("openssh-clients"),
@@ -115,6 +118,7 @@ impl Distribution {
                     Need::Ssh => "ssh, OpenSSH's client",
                     Need::Mmdebstrap => "mmdebstrap",
                     Need::Uidmap => "newuidmap",
+                    Need::Virtiofsd => "virtiofsd",
                 };
                 format!("# install {program}")
             }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::{
-    Cpus, ImageName, Invalid, Isolation, Lifetime, Mib, Network, PortForward, VmId, VmName,
+    Cpus, ImageName, Invalid, Isolation, Lifetime, Mib, Network, PortForward, Share, VmId, VmName,
     VmState, wire::daemon as wire,
 };
 
@@ -40,6 +40,8 @@ pub struct Vm {
     pub network: Network,
     /// What is to be published.
     pub publish: Vec<PortForward>,
+    /// Folders of the host that the guest has.
+    pub shares: Vec<Share>,
     /// What is only known while the VMM runs.
     pub running: Option<Running>,
     /// Folder on the host with its files.
@@ -73,6 +75,8 @@ pub struct Running {
     pub confinement: Vec<String>,
     /// The walls that are missing, and why, a line each.
     pub missing_walls: Vec<String>,
+    /// The shares whose file server has ended: what the guest does there hangs.
+    pub lost_shares: Vec<Share>,
 }
 
 /// What a new VM is to be; what is absent is the daemon's choice.
@@ -98,6 +102,8 @@ pub struct NewVm {
     pub network: Network,
     /// What is to be published.
     pub publish: Vec<PortForward>,
+    /// Folders of the host that the guest is to have.
+    pub shares: Vec<Share>,
 }
 
 /// How a VM is to be started; what is absent is the daemon's choice.
@@ -127,6 +133,10 @@ impl StartOptions {
     }
 }
 
+fn shares(wire: Vec<wire::Share>) -> Result<Vec<Share>, Invalid> {
+    wire.into_iter().map(Share::try_from).collect()
+}
+
 fn forwards(wire: Vec<wire::PortForward>) -> Result<Vec<PortForward>, Invalid> {
     wire.into_iter().map(PortForward::try_from).collect()
 }
@@ -149,9 +159,12 @@ impl TryFrom<wire::CreateVmRequest> for NewVm {
                 "a VM without a network publishes none",
             ));
         }
+        let shares = shares(wire.shares)?;
+        Share::check(&shares)?;
         Ok(Self {
             network,
             publish,
+            shares,
             name: (!wire.name.is_empty()).then(|| wire.name.parse()).transpose()?,
             image: (!wire.image.is_empty()).then(|| wire.image.parse()).transpose()?,
             cpus: (wire.cpus != 0).then(|| Cpus::new(wire.cpus)).transpose()?,
@@ -177,6 +190,7 @@ impl From<NewVm> for wire::CreateVmRequest {
             ttl_s: new.lifetime.map(Lifetime::seconds),
             network: wire::Network::from(new.network).into(),
             publish: new.publish.into_iter().map(Into::into).collect(),
+            shares: new.shares.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -208,6 +222,7 @@ impl TryFrom<wire::Vm> for Vm {
                     network: wire.network.clone(),
                     confinement: wire.confinement.clone(),
                     missing_walls: wire.missing_walls.clone(),
+                    lost_shares: shares(wire.lost_shares.clone())?,
                 })
             })
             .transpose()?;
@@ -219,6 +234,7 @@ impl TryFrom<wire::Vm> for Vm {
             isolation: wire.isolation().try_into()?,
             network: wire.network_mode().try_into()?,
             publish: forwards(wire.publish)?,
+            shares: shares(wire.shares)?,
             state_reason: wire.state_reason,
             cpus: Cpus::new(wire.cpus)?,
             memory: Mib::new(wire.memory_mib)?,
@@ -250,6 +266,7 @@ impl From<Vm> for wire::Vm {
             expires_at: vm.expires_at.unwrap_or(0),
             network_mode: wire::Network::from(vm.network).into(),
             publish: vm.publish.into_iter().map(Into::into).collect(),
+            shares: vm.shares.into_iter().map(Into::into).collect(),
             directory: vm.directory.to_string_lossy().into_owned(),
             allocated_bytes: vm.allocated_bytes,
             ..Self::default()
@@ -267,6 +284,7 @@ impl From<Vm> for wire::Vm {
             wire.network = running.network;
             wire.confinement = running.confinement;
             wire.missing_walls = running.missing_walls;
+            wire.lost_shares = running.lost_shares.into_iter().map(Into::into).collect();
         }
         wire
     }
@@ -292,6 +310,7 @@ mod tests {
             expires_at: Some(7_201),
             network: Network::User,
             publish: vec!["80".parse().unwrap()],
+            shares: vec!["/a:/b".parse().unwrap(), "/c:/d:ro".parse().unwrap()],
             running: Some(Running {
                 started_at: 2,
                 cpus: Cpus::new(1).unwrap(),
@@ -304,6 +323,7 @@ mod tests {
                 network: "passt".into(),
                 confinement: vec!["no_new_privs".into()],
                 missing_walls: vec!["seccomp".into()],
+                lost_shares: vec!["/a:/b".parse().unwrap()],
             }),
             directory: "/d".into(),
             allocated_bytes: 5,
@@ -362,6 +382,7 @@ mod tests {
                 force: true,
                 lifetime: Some("2h".parse().unwrap()),
                 publish: vec!["8080:80".parse().unwrap()],
+                shares: vec!["/a:/b:ro".parse().unwrap()],
                 ..NewVm::default()
             },
         ] {

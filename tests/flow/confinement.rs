@@ -14,6 +14,7 @@ use banger_tests::{has_landlock, skip};
 use serde_json::json;
 
 use crate::place::Place;
+use crate::shares;
 
 /// What became of each attempt.
 type Tried = BTreeMap<String, String>;
@@ -183,6 +184,63 @@ fn nothing_of_the_owners_is_reached_from_inside_bubblewrap() {
     for (what, said) in &outside {
         assert!(said.starts_with("succeeded") || never(what), "{what}: {said}");
     }
+}
+
+/// What stands in for virtiofsd: it tries everything, and then waits as the real one does.
+const FILE_SERVER: &str = r#"#!/usr/bin/python3
+import json, os, socket, sys, probe
+if "--version" in sys.argv:
+    sys.exit(print("virtiofsd version 0 (fake)"))
+with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "targets")) as targets:
+    tried = probe.attempts(json.load(targets))
+for what, path in {"the folder": "/share/new", "what is beside it": "/share/../beside/file"}.items():
+    tried["write to " + what] = probe.refused(lambda: open(path, "a").close())
+tried["take another user's id"] = probe.refused(lambda: os.setuid(1))
+print("tried: " + json.dumps(tried), flush=True)
+socket.socket(fileno=3).accept()[0].recv(1)
+"#;
+
+/// Shares `shared` as `how`, and gives what its file server had tried.
+fn inside_a_file_server(bait: &Bait, how: &str) -> Tried {
+    let (place, name) = (&bait.place, format!("shares{}", how.len()));
+    let home = place.owner.home();
+    for folder in ["shared", "beside"].map(|name| home.join(name)) {
+        fs::create_dir_all(&folder).unwrap();
+        place.owner.give(&folder);
+        place.owner.write(&folder.join("file"), b"the owner's");
+    }
+    let volume = format!("{}:{how}", home.join("shared").display());
+    place.owner.ok(["create", "--name", &name, "--image", "sharing", "-v", &volume]);
+    place.owner.ok(["start", &name]);
+    let log = PathBuf::from(place.vm(&name)["directory"].as_str().unwrap()).join("share-0.log");
+    let mut said = String::new();
+    shares::until("the file server has tried", || {
+        said = fs::read_to_string(&log).unwrap();
+        said.ends_with('\n')
+    });
+    place.owner.ok(["rm", "--force", &name]);
+    let told = said.lines().find_map(|line| line.strip_prefix("tried: "));
+    serde_json::from_str(told.unwrap_or_else(|| panic!("{said}"))).unwrap()
+}
+
+#[test]
+fn a_file_server_reaches_its_folder_and_nothing_else() {
+    let Some(bait) = Bait::new(&["bwrap"]) else { return };
+    if !shares::can_serve(&bait.place.owner) {
+        skip("folders cannot be shared here");
+        return;
+    }
+    shares::sharing(&bait.place);
+    bait.place.program("virtiofsd", FILE_SERVER);
+    bait.place.mode("");
+    let inside = inside_a_file_server(&bait, "/src:ro");
+    assert!(inside.len() > 20, "{inside:#?}");
+    assert_eq!(holes(&inside), [""; 0], "{inside:#?}");
+    let inside = inside_a_file_server(&bait, "/src");
+    assert_eq!(holes(&inside), ["write to the folder"], "{inside:#?}");
+    let made = bait.place.owner.home().join("shared/new");
+    let owner = std::os::unix::fs::MetadataExt::uid(&made.metadata().unwrap());
+    assert_eq!(owner, bait.place.owner.account().uid);
 }
 
 #[test]

@@ -21,4 +21,5 @@ mod many_entries;
 mod network;
 mod place;
 mod reset;
+mod shares;
 mod size;

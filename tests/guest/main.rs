@@ -7,4 +7,5 @@ mod life;
 mod parallel;
 mod patched;
 mod run;
+mod shares;
 mod ways;

@@ -45,6 +45,7 @@ pub(crate) fn vm(name: &str) -> Vm {
         expires_at: None,
         network: Network::User,
         publish: vec!["8080:80".parse().unwrap()],
+        shares: vec!["/home/ann/src:/src:ro".parse().unwrap()],
         running: Some(Running {
             started_at: 0,
             cpus: Cpus::new(2).unwrap(),
@@ -57,6 +58,7 @@ pub(crate) fn vm(name: &str) -> Vm {
             network: "passt".into(),
             confinement: Vec::new(),
             missing_walls: Vec::new(),
+            lost_shares: Vec::new(),
         }),
         directory: "/nowhere".into(),
         allocated_bytes: 0,

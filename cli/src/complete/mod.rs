@@ -7,7 +7,7 @@ mod script;
 use std::any::TypeId;
 use std::env;
 
-use banger_proto::{ImageName, VmCondition, VmRef};
+use banger_proto::{ImageName, Share, VmCondition, VmRef};
 use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter};
 use clap_complete::{CompleteEnv, CompletionCandidate};
 
@@ -52,6 +52,8 @@ fn with_names(command: clap::Command) -> clap::Command {
             argument.add(ArgValueCandidates::new(names::vms))
         } else if kind == TypeId::of::<ImageName>() && !makes_new {
             argument.add(ArgValueCandidates::new(names::images))
+        } else if kind == TypeId::of::<Share>() {
+            argument.add(ArgValueCompleter::new(names::folders))
         } else if kind == TypeId::of::<VmCondition>() {
             argument.add(ArgValueCandidates::new(|| {
                 ["stopped", "running", "ssh"].map(CompletionCandidate::new).into()

@@ -48,6 +48,14 @@ pub(super) fn places(word: &OsStr) -> Vec<CompletionCandidate> {
     places
 }
 
+/// Folders of this computer, for who shares one; where it is to be in the guest nobody knows yet.
+pub(super) fn folders(word: &OsStr) -> Vec<CompletionCandidate> {
+    match word.as_encoded_bytes().contains(&b':') {
+        true => Vec::new(),
+        false => PathCompleter::dir().complete(word),
+    }
+}
+
 /// Names of images, with where they came from.
 pub(super) fn images() -> Vec<CompletionCandidate> {
     let images = ask(async |mut client| client.list_images().await.ok());

@@ -45,6 +45,8 @@ fn bash_offers_commands_flags_and_names() {
     assert_eq!(bash(&place, &["banger", "cp", "we"]), ["web:"]);
     assert!(bash(&place, &["banger", "cp", "/et"]).contains(&"/etc/".into()));
     assert_eq!(bash(&place, &["banger", "sync", "/etc", "d"]), ["db"]);
+    let folders = bash(&place, &["banger", "run", "-v", "/etc/ss"]);
+    assert!(folders.contains(&"/etc/ssl/".into()), "{folders:?}");
     assert_eq!(bash(&place, &["banger", "wait", "web", "--for", "s"]), ["stopped", "ssh"]);
 }
 

@@ -83,7 +83,7 @@ mod tests {
     fn a_disk_grows_keeps_what_it_holds_and_never_shrinks() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("work.ext4");
-        let files = crate::guest::work_disk_files("ssh-ed25519 a key");
+        let files = crate::guest::work_disk_files("ssh-ed25519 a key", &[]);
         build_work_disk(&path, mib(64), Uuid::new_v4(), None, &files).unwrap();
         let grown = grow_disk(&path, mib(3000)).unwrap();
         assert_eq!((grown.before >> 20, grown.after >> 20, grown.atomic), (64, 3000, true));

@@ -5,7 +5,7 @@ use banger_ext4::{Attributes, Batch, Error, Filesystem, ImagePath, Result};
 use crate::guest::{Content, GuestFile, ImageReader};
 
 /// Largest file of an image that is read to plan a guest's files, in bytes.
-const LARGEST: u64 = 1 << 20;
+pub(super) const LARGEST: u64 = 1 << 20;
 /// Most entries of a directory that are looked at.
 const MOST_NAMES: u64 = 10_000;
 
@@ -32,6 +32,11 @@ pub(super) fn write(batch: &mut Batch, files: &[GuestFile]) -> Result<()> {
                 batch.symlink(&path, target.as_bytes(), file.uid, file.gid)?;
             }
             Content::Directory => batch.make_directory(&path, attributes)?,
+            Content::MountPoint => {
+                if !batch.exists(&path)? {
+                    batch.make_directory(&path, attributes)?;
+                }
+            }
             Content::Absent => {}
         }
     }
@@ -40,7 +45,17 @@ pub(super) fn write(batch: &mut Batch, files: &[GuestFile]) -> Result<()> {
 
 /// Reads an image for [`crate::guest::ImageFacts`].
 #[derive(Debug)]
-pub(super) struct Reader<'a>(pub(super) &'a Filesystem);
+pub(super) struct Reader<'a> {
+    filesystem: &'a Filesystem,
+    largest: u64,
+}
+
+impl<'a> Reader<'a> {
+    /// Reads `filesystem`, of which no file is larger than `largest` bytes.
+    pub(super) fn new(filesystem: &'a Filesystem, largest: u64) -> Self {
+        Self { filesystem, largest }
+    }
+}
 
 /// What is not there, or not of the kind that was asked for, is nothing.
 fn absent<T>(result: Result<T>) -> Result<Option<T>> {
@@ -55,17 +70,17 @@ impl ImageReader for Reader<'_> {
     type Error = Error;
 
     fn read(&mut self, path: &str) -> Result<Option<Vec<u8>>> {
-        absent(self.0.read_file(&ImagePath::new(path)?, LARGEST))
+        absent(self.filesystem.read_file(&ImagePath::new(path)?, self.largest))
     }
 
     fn names(&mut self, path: &str) -> Result<Vec<String>> {
-        let items = absent(self.0.read_dir(&ImagePath::new(path)?, MOST_NAMES))?;
+        let items = absent(self.filesystem.read_dir(&ImagePath::new(path)?, MOST_NAMES))?;
         let names = items.unwrap_or_default().into_iter();
         // A name that is no text is none of those that are looked for.
         Ok(names.filter_map(|item| String::from_utf8(item.name).ok()).collect())
     }
 
     fn exists(&mut self, path: &str) -> Result<bool> {
-        self.0.exists(&ImagePath::new(path)?)
+        self.filesystem.exists(&ImagePath::new(path)?)
     }
 }

@@ -7,6 +7,7 @@ mod format;
 mod fresh;
 mod grow;
 mod guest_files;
+mod look;
 mod open;
 mod rootfs;
 mod sizes;
@@ -18,6 +19,7 @@ pub use clone::{Copied, CopyError, copy_for_now, copy_preferring_clone, make_dur
 pub use error::DiskError;
 pub(crate) use format::format_options;
 pub use grow::{grow_disk, is_half_grown};
+pub(crate) use look::{is_taken, kernel_facts};
 pub use open::{filesystem_uuid, open_filesystem};
 pub use rootfs::patch_rootfs;
 pub use sizes::{default_rootfs_size, work_seed_path, work_seed_size};

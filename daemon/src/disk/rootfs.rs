@@ -27,7 +27,8 @@ pub fn patch_rootfs(rootfs: &Path, spec: &GuestSpec) -> Result<Uuid, DiskError> 
         let mut batch = Batch::open(open::disk(file)?)?;
         let filesystem = batch.filesystem()?;
         let uuid = Uuid::from_bytes(filesystem.superblock().s_uuid());
-        let facts = ImageFacts::gather(&mut guest_files::Reader(&filesystem))?;
+        let facts =
+            ImageFacts::gather(&mut guest_files::Reader::new(&filesystem, guest_files::LARGEST))?;
         guest_files::write(&mut batch, &plan(spec, &facts))?;
         let flush = if spec.first_boot { Flush::ProcessSafe } else { Flush::PowerSafe };
         batch.commit(flush)?;

@@ -119,7 +119,8 @@ mod tests {
         let disk = folder.path().join("work.ext4");
         let uuid = Uuid::new_v4();
         let size = banger_proto::Mib::new(2048).unwrap();
-        build_work_disk(&disk, size, uuid, Some(&seed), &work_disk_files("ssh-ed25519 A")).unwrap();
+        build_work_disk(&disk, size, uuid, Some(&seed), &work_disk_files("ssh-ed25519 A", &[]))
+            .unwrap();
         assert_eq!(filesystem_uuid(&disk).unwrap(), Some(uuid));
         assert_eq!(disk.metadata().unwrap().len(), 2048 * MIB);
         assert_eq!(

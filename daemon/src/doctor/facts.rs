@@ -31,6 +31,7 @@ pub(super) struct Facts {
     pub(super) images: Vec<Image>,
     pub(super) leftovers: Vec<Leftover>,
     pub(super) builds: Builds,
+    pub(super) shares: Shares,
 }
 
 /// The host as such.
@@ -162,6 +163,13 @@ pub(super) struct Leftover {
     pub(super) bytes: u64,
     /// `gc` removes it; else it is only told.
     pub(super) removable: bool,
+}
+
+/// What folders that are shared with guests need.
+#[derive(Debug, Clone)]
+pub(super) struct Shares {
+    /// Behind its walls: in front of them it does not say its version.
+    pub(super) virtiofsd: Program,
 }
 
 /// What builds of images need.

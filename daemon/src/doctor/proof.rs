@@ -127,6 +127,7 @@ async fn start(
         memory_mib: 64,
         network: Choice::Automatic,
         publish: Vec::new(),
+        shares: Vec::new(),
     };
     let running = vmm::start(host, &spec).await?;
     let ended = async {

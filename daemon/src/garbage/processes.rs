@@ -10,7 +10,7 @@ use banger_proto::paths::Paths;
 use super::builds::BuildFolder;
 use super::found::{FoundProcess, RunsFor};
 use crate::image::WORKER_ARGUMENT;
-use crate::spawn::{BWRAP, MMDEBSTRAP, PASST, ProcessId, QEMU};
+use crate::spawn::{BWRAP, MMDEBSTRAP, PASST, ProcessId, QEMU, SETPRIV, UNSHARE, VIRTIOFSD};
 
 /// Clock ticks a second in `/proc`, the same on every Linux.
 const TICKS: u64 = 100;
@@ -94,7 +94,8 @@ fn program(words: &[u8]) -> Option<&'static str> {
         return Some(WORKER_ARGUMENT);
     }
     let second = second.and_then(name).unwrap_or_default();
-    [QEMU.name, PASST.name, BWRAP.name, MMDEBSTRAP.name]
+    [&QEMU, &PASST, &BWRAP, &MMDEBSTRAP, &VIRTIOFSD, &UNSHARE, &SETPRIV]
+        .map(|known| known.name)
         .into_iter()
         .find(|known| *known == first || *known == second)
 }
@@ -168,6 +169,8 @@ mod tests {
         assert_eq!(program(b"qemu-system-x86_64\0-name\0x\0"), Some(QEMU.name));
         assert_eq!(program(b"/usr/bin/passt.avx2\0--foreground\0"), Some(PASST.name));
         assert_eq!(program(b"/bin/sh\0/opt/fakes/bwrap\0--x\0"), Some(BWRAP.name));
+        assert_eq!(program(b"/usr/lib/qemu/virtiofsd\0--fd=3\0"), Some(VIRTIOFSD.name));
+        assert_eq!(program(b"unshare\0--user\0"), Some(UNSHARE.name));
         assert_eq!(program(b"bangerd\0import-worker\0"), Some(WORKER_ARGUMENT));
         assert_eq!(program(b"/usr/bin/perl\0/usr/bin/mmdebstrap\0--x\0"), Some(MMDEBSTRAP.name));
         for other in [&b"ssh\0-o\0HostKeyAlias=bwrap\0"[..], b"vi\0-x\0/home/a/passt\0", b"", b"\0"]

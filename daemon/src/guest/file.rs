@@ -9,6 +9,8 @@ pub enum Content {
     Symlink(String),
     /// A directory. One that exists gets mode and owner and keeps its content.
     Directory,
+    /// A directory, where there is nothing; what is there stays as it is.
+    MountPoint,
     /// Nothing: what is there is removed; that nothing is there is fine.
     Absent,
 }
@@ -53,6 +55,11 @@ impl GuestFile {
     /// A directory 0:0.
     pub(super) fn directory(path: &str, mode: u16) -> Self {
         Self::new(path, mode, Content::Directory)
+    }
+
+    /// A directory 0:0 0755 to mount something on.
+    pub(super) fn mount_point(path: &str) -> Self {
+        Self::new(path, 0o755, Content::MountPoint)
     }
 
     /// A symlink.

@@ -6,15 +6,15 @@ use super::plan::{Capability, Contribution, GuestSpec};
 /// One line that must be there, whatever the image says of its mount point.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
-    point: &'static str,
+    point: String,
     line: String,
 }
 
 impl Mount {
     /// `line` is the whole line, without its end.
     #[must_use]
-    pub fn new(point: &'static str, line: String) -> Self {
-        Self { point, line }
+    pub fn new(point: &str, line: String) -> Self {
+        Self { point: point.to_owned(), line }
     }
 }
 
@@ -26,7 +26,7 @@ pub(super) struct Scratch;
 
 impl Capability for Scratch {
     fn contribute(&self, _spec: &GuestSpec, _image: &ImageFacts) -> Contribution {
-        let tmpfs = |point: &'static str, mode: &str| {
+        let tmpfs = |point: &str, mode: &str| {
             Mount::new(point, format!("tmpfs {point} tmpfs defaults,nodev,nosuid,mode={mode} 0 0"))
         };
         Contribution {
@@ -34,6 +34,20 @@ impl Capability for Scratch {
             mounts: vec![tmpfs("/run", "0755"), tmpfs("/tmp", "1777")],
         }
     }
+}
+
+/// A path as a field of an entry: what would end the field, or begin an escape, is escaped.
+pub(super) fn escaped(path: &str) -> String {
+    path.chars().fold(String::new(), |mut field, letter| {
+        match letter {
+            ' ' => field.push_str("\\040"),
+            '\t' => field.push_str("\\011"),
+            '\n' => field.push_str("\\012"),
+            '\\' => field.push_str("\\134"),
+            other => field.push(other),
+        }
+        field
+    })
 }
 
 /// The mount point of an entry, with the escapes of fstab undone and without a
@@ -137,6 +151,15 @@ mod tests {
         let lines: Vec<_> = OURS.lines().collect();
         let expected = format!("{}\nc / ext4 ro 0 1\n{}\n{}\n", lines[0], lines[1], lines[2]);
         assert_eq!(rewritten(text), expected);
+    }
+
+    #[test]
+    fn what_is_escaped_is_read_again() {
+        for path in ["/a", "/a b", "/a\\b", "/a\\040b", "/\u{e9} \t\n"] {
+            let line = format!("x {} virtiofs ro 0 0", escaped(path));
+            assert_eq!(line.split(' ').count(), 6, "{line}");
+            assert_eq!(mount_point(line.as_bytes()).as_deref(), Some(path.as_bytes()));
+        }
     }
 
     #[test]

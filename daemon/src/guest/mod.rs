@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! ImageFacts::gather(reader) ─> plan(&GuestSpec, &ImageFacts) ─> Vec<GuestFile>   (pure)
-//! work_disk_files(authorized_key)                             ─> Vec<GuestFile>   (pure)
+//! work_disk_files(authorized_key, shares)                     ─> Vec<GuestFile>   (pure)
 //! kernel_command_line(...)                                    ─> String           (pure)
 //! wait::for_ssh(port, &vmm, &files, deadline)                 ─> the guest answers
 //! ```
@@ -21,6 +21,7 @@ mod names;
 mod network;
 mod plan;
 mod ready;
+mod shares;
 mod ssh;
 pub mod wait;
 mod work_disk;

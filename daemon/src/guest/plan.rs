@@ -1,11 +1,12 @@
 //! The batch of a guest's files: what every capability contributes, in one list.
 
+use banger_proto::Share;
 use uuid::Uuid;
 
 use super::facts::ImageFacts;
 use super::file::GuestFile;
 use super::fstab::{self, Mount};
-use super::{console, names, network, ready, ssh, work_disk};
+use super::{console, names, network, ready, shares, ssh, work_disk};
 use crate::keys::HostKey;
 use crate::net::{AddressPlan, MacAddress};
 
@@ -20,6 +21,8 @@ pub struct GuestSpec {
     pub work_disk: Uuid,
     /// The VM's own host keys.
     pub host_keys: Vec<HostKey>,
+    /// Folders of the host that it has.
+    pub shares: Vec<Share>,
     /// The root filesystem has not booted yet: it is a fresh copy of its image.
     pub first_boot: bool,
 }
@@ -48,6 +51,7 @@ const CAPABILITIES: &[&dyn Capability] = &[
     &console::Console,
     &fstab::Scratch,
     &work_disk::WorkDisk,
+    &shares::Shares,
 ];
 
 /// Everything that is written into the root filesystem before it boots. Written
@@ -79,6 +83,7 @@ pub(super) mod tests {
             network: Some((MacAddress::of(id), AddressPlan::USER_MODE)),
             work_disk: "0ddba11c-0ffe-4e75-9a3b-4d1f8a4f2b10".parse().unwrap(),
             host_keys: keys::from_seeds([1; 32], [2; 32], "web").unwrap().host,
+            shares: vec!["/home/ann/src:/src".parse().unwrap(), "/x:/root/a b:ro".parse().unwrap()],
             first_boot: true,
         }
     }
@@ -103,6 +108,7 @@ pub(super) mod tests {
                 Content::File(bytes) => text.push_str(std::str::from_utf8(&bytes).unwrap()),
                 Content::Symlink(target) => text.push_str(&format!("-> {target}\n")),
                 Content::Directory => text.push_str("(directory)\n"),
+                Content::MountPoint => text.push_str("(mount point)\n"),
                 Content::Absent => text.push_str("(absent)\n"),
             }
         }

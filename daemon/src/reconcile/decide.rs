@@ -59,6 +59,7 @@ mod tests {
                 accelerator: Accelerator::Tcg,
                 walls: Vec::new(),
                 notices: Vec::new(),
+                shares: Vec::new(),
             },
         }
     }

@@ -215,6 +215,28 @@ impl Launch {
     }
 }
 
+/// A program that is to stay once everything around it is there: it is killed unless that comes
+/// to be, also when the start is broken off.
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    /// The program.
+    pub(crate) started: Started,
+    /// All is there.
+    pub(crate) succeeded: bool,
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if !self.succeeded {
+            // bubblewrap's child leads a session of its own, and would live on without it.
+            for child in self.started.process.children() {
+                let _gone = child.signal(Signal::KILL);
+            }
+            self.started.kill_group();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs::File;
@@ -222,7 +244,7 @@ mod tests {
 
     use super::*;
 
-    const SH: Program = Program { name: "sh", package: "dash", purpose: "test" };
+    const SH: Program = Program { name: "sh", package: "dash", purpose: "test", elsewhere: &[] };
 
     async fn output(launch: Launch) -> String {
         let started = launch.stdout(Stdio::piped()).start().unwrap();

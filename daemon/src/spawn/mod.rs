@@ -13,6 +13,9 @@ mod launch;
 mod process;
 mod program;
 
+pub(crate) use launch::Attempt;
 pub use launch::{Environment, Launch, LaunchError, Started, settle};
 pub use process::{Process, ProcessId};
-pub use program::{BWRAP, Finder, MMDEBSTRAP, Missing, PASST, PROGRAMS, Program, QEMU};
+pub use program::{
+    BWRAP, Finder, MMDEBSTRAP, Missing, PASST, PROGRAMS, Program, QEMU, SETPRIV, UNSHARE, VIRTIOFSD,
+};

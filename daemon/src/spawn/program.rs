@@ -13,6 +13,8 @@ pub struct Program {
     pub package: &'static str,
     /// What banger wants it for, as the end of "is needed to ...".
     pub purpose: &'static str,
+    /// Folders where distributions put it beside the usual ones.
+    pub elsewhere: &'static [&'static str],
 }
 
 /// The virtual machine monitor.
@@ -20,19 +22,50 @@ pub const QEMU: Program = Program {
     name: "qemu-system-x86_64",
     package: "qemu-system-x86",
     purpose: "run virtual machines",
+    elsewhere: &[],
 };
 /// User-mode network without a way to the host's loopback.
 pub const PASST: Program =
-    Program { name: "passt", package: "passt", purpose: "give guests a network" };
+    Program { name: "passt", package: "passt", purpose: "give guests a network", elsewhere: &[] };
 /// Puts a program into namespaces of its own.
-pub const BWRAP: Program =
-    Program { name: "bwrap", package: "bubblewrap", purpose: "confine virtual machines" };
+pub const BWRAP: Program = Program {
+    name: "bwrap",
+    package: "bubblewrap",
+    purpose: "confine virtual machines",
+    elsewhere: &[],
+};
 /// Makes a Debian root filesystem without root.
-pub const MMDEBSTRAP: Program =
-    Program { name: "mmdebstrap", package: "mmdebstrap", purpose: "build Debian images" };
+pub const MMDEBSTRAP: Program = Program {
+    name: "mmdebstrap",
+    package: "mmdebstrap",
+    purpose: "build Debian images",
+    elsewhere: &[],
+};
+/// Serves a folder to a guest. The one of QEMU 7 and before came in QEMU's own package.
+pub const VIRTIOFSD: Program = Program {
+    name: "virtiofsd",
+    package: "virtiofsd",
+    purpose: "share folders with guests",
+    elsewhere: &["/usr/libexec", "/usr/lib/qemu", "/usr/lib"],
+};
+/// Makes a user namespace with subordinate ids.
+pub const UNSHARE: Program = Program {
+    name: "unshare",
+    package: "util-linux",
+    purpose: "share folders with guests",
+    elsewhere: &[],
+};
+/// Drops groups.
+pub const SETPRIV: Program = Program {
+    name: "setpriv",
+    package: "util-linux",
+    purpose: "share folders with guests",
+    elsewhere: &[],
+};
 
 /// Every program that banger starts. Nothing else is ever executed.
-pub const PROGRAMS: &[&Program] = &[&QEMU, &PASST, &BWRAP, &MMDEBSTRAP];
+pub const PROGRAMS: &[&Program] =
+    &[&QEMU, &PASST, &BWRAP, &MMDEBSTRAP, &VIRTIOFSD, &UNSHARE, &SETPRIV];
 
 /// Where programs are looked for, in this order. `PATH` is not asked: whoever
 /// started the daemon would choose the programs that open the user's disks.
@@ -55,11 +88,13 @@ pub struct Missing {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finder {
     directories: Vec<PathBuf>,
+    /// Also where a distribution puts a program that nobody calls by hand.
+    elsewhere: bool,
 }
 
 impl Default for Finder {
     fn default() -> Self {
-        Self { directories: DIRECTORIES.iter().map(PathBuf::from).collect() }
+        Self { directories: DIRECTORIES.iter().map(PathBuf::from).collect(), elsewhere: true }
     }
 }
 
@@ -78,7 +113,7 @@ impl Finder {
     /// Looks into these directories and nowhere else.
     #[must_use]
     pub fn only(directories: Vec<PathBuf>) -> Self {
-        Self { directories }
+        Self { directories, elsewhere: false }
     }
 
     /// The path of `program`.
@@ -86,8 +121,11 @@ impl Finder {
     /// # Errors
     /// [`Missing`], which names the package to install.
     pub fn find(&self, program: &Program) -> Result<PathBuf, Missing> {
+        let elsewhere = program.elsewhere.iter().filter(|_| self.elsewhere).map(PathBuf::from);
         self.directories
             .iter()
+            .cloned()
+            .chain(elsewhere)
             .map(|directory| directory.join(program.name))
             .find(|path| {
                 path.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)

@@ -11,7 +11,7 @@ mod image_record;
 mod images;
 mod instance;
 mod staging;
-mod text;
+pub(crate) mod text;
 mod vm_keys;
 mod vm_record;
 mod vms;

@@ -1,6 +1,8 @@
 //! What is remembered of a VM.
 
-use banger_proto::{Cpus, ImageName, Isolation, Mib, Network, PortForward, VmId, VmName, VmState};
+use banger_proto::{
+    Cpus, ImageName, Isolation, Mib, Network, PortForward, Share, VmId, VmName, VmState,
+};
 use serde::{Deserialize, Serialize};
 
 use super::document::{Document, Migration};
@@ -150,6 +152,9 @@ pub struct VmRecord {
     /// Which of its ports are published while it runs.
     #[serde(default, with = "text::list", skip_serializing_if = "Vec::is_empty")]
     pub publish: Vec<PortForward>,
+    /// Folders of the host that the guest has, for all its life, without links.
+    #[serde(default, with = "text::list", skip_serializing_if = "Vec::is_empty")]
+    pub shares: Vec<Share>,
     /// The process that holds an ephemeral VM, so that a later daemon knows whom to await.
     pub holder: Option<ProcessId>,
     /// Whether its root filesystem has booted: a fresh copy of an image gets what is
@@ -193,6 +198,7 @@ impl VmRecord {
             expires_at: None,
             network: Network::User,
             publish: Vec::new(),
+            shares: Vec::new(),
             holder: None,
             booted: false,
             phase: Phase::Created {},
@@ -203,6 +209,7 @@ impl VmRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::share::Served;
     use crate::store::{read, write};
 
     /// A record as version 1 wrote it: what users have on their disks.
@@ -260,20 +267,29 @@ mod tests {
         let mut record: VmRecord = read(&path).unwrap();
         assert_eq!(record.expires_at, None);
         assert_eq!((record.network, record.publish.len()), (Network::User, 0));
+        assert!(record.shares.is_empty());
         record.expires_at = Some(1_700_007_200);
         record.network = Network::None;
         record.publish = vec!["8080:80".parse().unwrap(), "53/udp".parse().unwrap()];
         let publish = record.publish.clone();
+        let shares: Vec<Share> = vec!["/a b:/c".parse().unwrap(), "/a:/d:ro".parse().unwrap()];
+        record.shares = shares.clone();
         let given = Given { cpus: Cpus::new(1).unwrap(), memory: Mib::new(512).unwrap() };
         if let Phase::Running { runtime } = &mut record.phase {
             assert_eq!(runtime.given.replace(given), None);
             runtime.machine.ports = publish.clone();
+            let server = runtime.machine.vmm.clone();
+            assert!(runtime.machine.shares.is_empty());
+            runtime.machine.shares = vec![Served { share: shares[0].clone(), server }];
         }
         write(&path, &record).unwrap();
         let record: VmRecord = read(&path).unwrap();
         assert_eq!(record.expires_at, Some(1_700_007_200));
         assert_eq!(record.phase.runtime().unwrap().given, Some(given));
         assert_eq!(record.phase.runtime().unwrap().machine.ports, publish);
+        let served = &record.phase.runtime().unwrap().machine.shares;
+        assert_eq!((&served[0].share, served[0].server.pid), (&shares[0], 8));
+        assert_eq!(record.shares, shares);
         assert_eq!((record.network, record.publish), (Network::None, publish));
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use banger_proto::{Code, ImageName, Isolation, NewVm, Refusal, Vm, VmId, VmName, VmRef, VmState};
 
-use super::{admission, blocking, host_memory, names::made_up, nearest, store_refusal};
+use super::{admission, blocking, host_memory, names::made_up, nearest, shares, store_refusal};
 use crate::config::Set;
 use crate::context::now;
 use crate::spawn::ProcessId;
@@ -40,6 +40,7 @@ pub async fn create_vm(
         })
         .await?
     };
+    let shares = shares::admit(&context, &settings, &image.name, new.shares).await?;
     let id = VmId::random();
     let name = choose_name(id, new.name, |name| {
         let reference = VmRef::Name(name.clone());
@@ -58,6 +59,7 @@ pub async fn create_vm(
         expires_at: new.lifetime.or(settings.ttl()).and_then(|lifetime| lifetime.end(now())),
         network: new.network,
         publish: new.publish,
+        shares,
         holder: holder.filter(|_| new.ephemeral),
         booted: false,
         phase: Phase::Created {},

@@ -12,6 +12,7 @@ mod names;
 mod nearest;
 mod remove;
 mod set;
+pub(crate) mod shares;
 mod show_config;
 mod ssh_target;
 mod start;

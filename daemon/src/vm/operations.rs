@@ -11,7 +11,7 @@ use crate::net;
 use crate::progress::Teller;
 use crate::spawn::ProcessId;
 use crate::store::{Phase, Runtime, VmRecord};
-use crate::verb;
+use crate::verb::{self, blocking, shares};
 use crate::vmm::{self, Stopped};
 
 impl Task {
@@ -34,6 +34,11 @@ impl Task {
         let ports = self.context.ports.claim(&record.name, &record.publish)?;
         net::refuse_privileged(&record.publish)?;
         net::refuse_taken(&record.publish)?;
+        // Nor is a folder that is not where it was.
+        let (context, looked_at) = (self.context.clone(), record.clone());
+        let name = record.name.clone();
+        blocking(move || shares::open(&context.paths, name.as_str(), &looked_at.shares).map(drop))
+            .await?;
         let before = record.phase.clone();
         self.change(|record| record.phase = Phase::Starting {}).await;
         let (interrupt, interrupted) = watch::channel(false);

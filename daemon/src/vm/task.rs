@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use banger_proto::{Code, Refusal, Vm};
+use banger_proto::{Code, Refusal, Share, Vm};
 use tokio::sync::{mpsc, watch};
 
 use super::handle::{Command, removed};
@@ -14,6 +14,7 @@ use super::{abandoned, expiry};
 use crate::context::Context;
 use crate::net::PortClaim;
 use crate::progress::Teller;
+use crate::share;
 use crate::spawn::Process;
 use crate::store::{VmFiles, VmRecord};
 use crate::verb::{blocking, store_refusal};
@@ -21,6 +22,9 @@ use crate::vmm::console;
 
 /// How often the console's log is cut to its size.
 const TRIM_EVERY: Duration = Duration::from_secs(30);
+
+/// How much longer a VMM may live than a file server that ends with it.
+const WITH_ITS_VMM: Duration = Duration::from_secs(1);
 
 /// One VM's life.
 #[derive(Debug)]
@@ -33,6 +37,8 @@ pub(super) struct Task {
     waiting: VecDeque<Command>,
     /// The VMM, while it runs.
     vmm: Option<Process>,
+    /// The file servers of its shared folders, each with its place among them.
+    servers: Vec<(usize, Process)>,
     /// The host's ports that lead to its guest.
     ports: Option<PortClaim>,
     holds: usize,
@@ -60,6 +66,7 @@ impl Farewell {
 enum Next {
     Asked(Command),
     VmmEnded,
+    ServerEnded(usize),
     Trim,
     Abandoned,
     Expired,
@@ -93,6 +100,7 @@ impl Task {
             asked,
             waiting: VecDeque::new(),
             vmm: None,
+            servers: Vec::new(),
             ports: None,
             holds: 0,
             released: false,
@@ -152,6 +160,7 @@ impl Task {
                     self.hold(command).await;
                 }
                 Next::VmmEnded => self.vmm_ended().await,
+                Next::ServerEnded(number) => self.server_ended(number).await,
                 Next::Trim => self.trim().await,
                 Next::Abandoned => {
                     tracing::info!(vm = %self.record().name, "nobody holds it any more");
@@ -184,12 +193,17 @@ impl Task {
                 Ok(found) => self.vmm = found,
                 Err(error) => tracing::error!(%error, "cannot look for a VMM"),
             }
+            let served = runtime.machine.shares.iter().enumerate();
+            self.servers = served
+                .filter_map(|(number, one)| Some((number, Process::find(&one.server).ok()??)))
+                .collect();
         }
     }
 
     /// The VMM has ended, and what it had is free.
     pub(super) fn let_go(&mut self) {
         self.vmm = None;
+        self.servers.clear();
         self.ports = None;
     }
 
@@ -215,9 +229,21 @@ impl Task {
         tokio::select! {
             asked = self.asked.recv() => Next::Asked(asked.unwrap_or(Command::Leave)),
             () = ended => Next::VmmEnded,
+            number = share::one_ended(&self.servers) => Next::ServerEnded(number),
             () = tokio::time::sleep(TRIM_EVERY), if runs => Next::Trim,
             () = abandoned => Next::Abandoned,
             () = expired => Next::Expired,
+        }
+    }
+
+    /// A file server has ended; with its VMM, that is as it should be.
+    async fn server_ended(&mut self, number: usize) {
+        self.servers.retain(|(one, _)| *one != number);
+        let Some(vmm) = &self.vmm else { return };
+        if tokio::time::timeout(WITH_ITS_VMM, vmm.ended()).await.is_err() {
+            let record = self.record();
+            let share = record.shares.get(number).map(Share::arrow).unwrap_or_default();
+            tracing::warn!(vm = %record.name, share, "a file server ended before its VM");
         }
     }
 
@@ -321,10 +347,13 @@ impl Task {
     }
 
     async fn trim(&self) {
-        let files = self.files.run();
-        let trimmed = tokio::task::spawn_blocking(move || console::trim(&files, console::LIMIT));
+        let (files, shares) = (self.files.run(), self.record().shares.len());
+        let trimmed = tokio::task::spawn_blocking(move || {
+            share::trim_logs(&files, shares)?;
+            console::trim(&files, console::LIMIT)
+        });
         if let Ok(Err(error)) = trimmed.await {
-            tracing::warn!(%error, "cannot cut the log of a console");
+            tracing::warn!(%error, "cannot cut the logs of a VM");
         }
     }
 

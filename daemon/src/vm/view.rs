@@ -1,9 +1,11 @@
 //! A VM as people see it, made from its record.
 
-use banger_proto::{Running, Vm};
+use banger_proto::{Running, Share, Vm};
 
 use crate::net::{AddressPlan, Backend};
+use crate::share::Served;
 use crate::store::{Runtime, VmFiles, VmRecord, allocated_bytes};
+use crate::vmm;
 
 /// What people see of a VM.
 pub(super) fn view(record: &VmRecord, files: &VmFiles) -> Vm {
@@ -22,6 +24,7 @@ pub(super) fn view(record: &VmRecord, files: &VmFiles) -> Vm {
         expires_at: record.expires_at,
         network: record.network,
         publish: record.publish.clone(),
+        shares: record.shares.clone(),
         running: record.phase.runtime().map(|Runtime { started_at, given, machine }| Running {
             started_at: *started_at,
             cpus: given.map_or(record.cpus, |given| given.cpus),
@@ -34,8 +37,16 @@ pub(super) fn view(record: &VmRecord, files: &VmFiles) -> Vm {
             network: machine.network.name().to_owned(),
             confinement: machine.walls.clone(),
             missing_walls: machine.missing.clone(),
+            lost_shares: lost(machine),
         }),
         directory: files.directory().to_owned(),
         allocated_bytes: allocated_bytes(files.directory()),
     }
+}
+
+/// The shares whose file server does not run any more.
+fn lost(machine: &vmm::Running) -> Vec<Share> {
+    // Where it cannot be told, nothing is said.
+    let ended = |served: &&Served| !served.server.runs().unwrap_or(true);
+    machine.shares.iter().filter(ended).map(|served| served.share.clone()).collect()
 }

@@ -20,7 +20,7 @@ pub mod qmp;
 mod spec;
 mod start;
 mod stop;
-mod walls;
+pub(crate) mod walls;
 
 pub use host::Host;
 pub use qemu::{CONTROL_DESCRIPTOR, Cable, NETWORK_DESCRIPTOR, Places, Qemu, Run, Vmm};

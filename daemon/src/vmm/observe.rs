@@ -3,9 +3,12 @@
 
 use std::fs;
 
+use banger_proto::Share;
+
 use super::landlocked::Report;
 use super::walls::Walls;
 use crate::net::Backend;
+use crate::share::Serving;
 
 /// Namespaces by their file in `/proc/PID/ns` and their name for people.
 const NAMESPACES: &[(&str, &str)] = &[
@@ -67,11 +70,17 @@ pub(super) struct Started<'a> {
     pub(super) network: Backend,
     /// The network's process.
     pub(super) network_process: Option<u32>,
+    /// The file servers of its shared folders.
+    pub(super) shares: &'a [Serving],
 }
 
 /// Looks at the VMM `pid` and at what runs for it.
 pub(super) fn observe(pid: u32, started: Started<'_>) -> Standing {
-    tell(&see(pid), started, started.network_process.map(see).as_ref())
+    let mut standing = tell(&see(pid), started, started.network_process.map(see).as_ref());
+    for one in started.shares {
+        standing.tell_server(&see(one.server.pid), &one.share);
+    }
+    standing
 }
 
 impl Standing {
@@ -81,6 +90,24 @@ impl Standing {
 
     fn lacks(&mut self, wall: impl Into<String>) {
         self.missing.push(wall.into());
+    }
+
+    /// What stands around the file server of a folder.
+    fn tell_server(&mut self, seen: &Seen, share: &Share) {
+        let Share { directory, read_only, .. } = share;
+        let what = format!("file server of {directory}");
+        if seen.own.contains(&"mount") {
+            let how = if *read_only { ", read-only" } else { "" };
+            self.holds(format!("{what}: no files but that folder{how}"));
+        } else {
+            self.lacks(format!("{what}: it may open whatever you may"));
+        }
+        self.either(
+            !seen.own.is_empty(),
+            &format!("{what}: own {} namespaces", seen.own.join(", ")),
+        );
+        self.either(seen.seccomp, &format!("{what}: its own seccomp sandbox"));
+        self.either(seen.no_new_privs, &format!("{what}: no_new_privs"));
     }
 
     fn either(&mut self, stands: bool, wall: &str) {
@@ -162,7 +189,7 @@ mod tests {
     use super::*;
 
     fn started(walls: &Walls, network: Backend) -> Started<'_> {
-        Started { walls, landlock: None, network, network_process: None }
+        Started { walls, landlock: None, network, network_process: None, shares: &[] }
     }
 
     fn text(standing: &Standing) -> String {
@@ -197,6 +224,17 @@ mod tests {
         let old = tell(&vmm, how, Some(&vmm));
         assert!(old.missing.iter().any(|wall| wall.contains("signals")), "{old:?}");
         assert!(old.missing.iter().any(|wall| wall.contains("abstract")), "{old:?}");
+    }
+
+    #[test]
+    fn the_file_servers_are_looked_at_too() {
+        let own = NAMESPACES.iter().map(|(_, name)| *name).collect();
+        let seen = Seen { own, seccomp: true, no_new_privs: true, no_capabilities: false };
+        let mut standing = Standing::default();
+        standing.tell_server(&seen, &"/home/ann/src:/src:ro".parse().unwrap());
+        assert_eq!(standing.missing, [""; 0]);
+        standing.tell_server(&Seen::default(), &"/srv:/srv".parse().unwrap());
+        insta::assert_snapshot!(text(&standing));
     }
 
     #[test]

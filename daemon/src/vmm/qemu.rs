@@ -9,6 +9,7 @@ use banger_proto::PortForward;
 
 use super::spec::{Accelerator, VmmSpec};
 use crate::net::{AddressPlan, MacAddress};
+use crate::share::{self, DESCRIPTORS};
 use crate::spawn::{Program, QEMU};
 
 /// Descriptor under which QEMU finds the listening control socket.
@@ -113,7 +114,14 @@ impl Vmm for Qemu {
         ]);
         // q35 and not microvm: microvm hangs now and then in Debian's timer calibration
         // under software emulation.
-        add(&["-machine", "q35,vmport=off,graphics=off"]);
+        let shared = if spec.shares.is_empty() { "" } else { ",memory-backend=memory" };
+        add(&["-machine", &format!("q35,vmport=off,graphics=off{shared}")]);
+        if !spec.shares.is_empty() {
+            // A file server writes what it reads straight into the guest's memory.
+            let size = spec.memory_mib;
+            let memory = format!("memory-backend-memfd,id=memory,size={size}M,share=on");
+            add(&["-object", &memory]);
+        }
         match run.accelerator {
             Accelerator::Kvm => add(&["-accel", "kvm", "-cpu", "host"]),
             // Without a size QEMU keeps up to 1 GiB of translated code beside the guest's memory.
@@ -143,6 +151,12 @@ impl Vmm for Qemu {
         let mut add = |words: &[&str]| line.extend(words.iter().map(OsString::from));
         add(&["-object", "rng-random,id=rng,filename=/dev/urandom"]);
         add(&["-device", "virtio-rng-pci,rng=rng"]);
+
+        for (index, descriptor) in (0..spec.shares.len()).zip(DESCRIPTORS) {
+            let name = share::tag(index);
+            add(&["-chardev", &format!("socket,id={name},fd={descriptor}")]);
+            add(&["-device", &format!("vhost-user-fs-pci,chardev={name},tag={name}")]);
+        }
 
         let backend = match &run.network {
             Cable::None => None,
@@ -212,6 +226,7 @@ mod tests {
             memory_mib: 1024,
             network: Choice::Automatic,
             publish: Vec::new(),
+            shares: Vec::new(),
         }
     }
 

@@ -6,6 +6,8 @@ use banger_proto::PortForward;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::share::Folder;
+
 /// What executes the guest's instructions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -53,6 +55,8 @@ pub struct VmmSpec {
     pub network: crate::net::Choice,
     /// Which of its ports are published.
     pub publish: Vec<PortForward>,
+    /// Folders of the host that the guest has.
+    pub shares: Vec<Folder>,
 }
 
 /// Where the files of a run are, in a VM's directory.
@@ -115,6 +119,12 @@ impl Files {
     #[must_use]
     pub fn network_log(&self) -> PathBuf {
         self.directory.join("network.log")
+    }
+
+    /// What the file server of a shared folder wrote; they are counted from 0.
+    #[must_use]
+    pub fn share_log(&self, number: usize) -> PathBuf {
+        self.directory.join(format!("share-{number}.log"))
     }
 
     /// Removes what only a run needs: its sockets. Whoever calls this knows that none goes on.

@@ -7,7 +7,6 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use banger_proto::PortForward;
-use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
@@ -21,7 +20,8 @@ use super::qmp::{Qmp, with_short_path};
 use super::spec::{Accelerator, Files, VmmSpec};
 use super::walls::{self, INFO_DESCRIPTOR, Walls};
 use crate::net::{self, Backend, NetworkError, Prepared};
-use crate::spawn::{BWRAP, Launch, LaunchError, Missing, Process, ProcessId, Started};
+use crate::share::{self, DESCRIPTORS, Served, Serving, ShareError};
+use crate::spawn::{Attempt, BWRAP, Launch, LaunchError, Missing, ProcessId, Started};
 
 /// How long QEMU may take until it answers on its control socket. The guest does
 /// nothing in that time.
@@ -50,6 +50,9 @@ pub struct Running {
     /// Which do not, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<String>,
+    /// The file servers of its shared folders. They end with the VMM.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shares: Vec<Served>,
     /// What the user should know, each in one line.
     pub notices: Vec<String>,
 }
@@ -75,6 +78,9 @@ pub enum StartError {
     /// There is no network.
     #[error(transparent)]
     Network(#[from] NetworkError),
+    /// A folder cannot be shared.
+    #[error(transparent)]
+    Share(#[from] ShareError),
     /// A file or socket of the VM's directory could not be made.
     #[error("cannot make the files of a run in {directory}")]
     Files {
@@ -159,6 +165,7 @@ async fn start_once(
             (Backend::Slirp | Backend::None, _) => Cable::None,
         },
     };
+    let mut serving = share::serve(host, &spec.shares, files).await?;
     let qemu = host.finder.find(Qemu.program())?;
     let own_network = !matches!(run.network, Cable::Slirp { .. });
     let (mut launch, info) = if let Walls::Bubblewrap { sealed } = host.walls {
@@ -184,10 +191,28 @@ async fn start_once(
     if let Some(socket) = network.socket {
         launch = launch.descriptor(NETWORK_DESCRIPTOR, socket);
     }
+    for (number, one) in DESCRIPTORS.zip(&mut serving) {
+        if let Some(socket) = one.socket.take() {
+            launch = launch.descriptor(number, socket);
+        }
+    }
     let mut attempt = Attempt { started: launch.start()?, succeeded: false };
-    let vmm = attend(&mut attempt.started, info, files)
-        .await
-        .map_err(|error| blame_published(error, &spec.publish))?;
+    let attended = attend(&mut attempt.started, info, files).await;
+    let vmm = match attended {
+        Ok(vmm) => vmm,
+        Err(error) => {
+            for one in &mut serving {
+                if let Some(trouble) = one.blame().await {
+                    return Err(trouble.into());
+                }
+            }
+            return Err(blame_published(error, &spec.publish));
+        }
+    };
+    // Its device is there, and does nothing.
+    if let Some(trouble) = serving.iter().find_map(Serving::trouble) {
+        return Err(trouble.into());
+    }
     let landlock = report(&mut attempt.started).await;
     attempt.succeeded = true;
     let network_process = network.process.map(|process| process.id().clone());
@@ -196,11 +221,13 @@ async fn start_once(
         landlock,
         network: network.backend,
         network_process: network_process.as_ref().map(|process| process.pid),
+        shares: &serving,
     };
     let Standing { walls, missing } = observe::observe(vmm.pid, started);
     Ok(Running {
         walls,
         missing,
+        shares: serving.into_iter().map(Serving::keep).collect(),
         vmm,
         network_process,
         network: network.backend,
@@ -218,25 +245,6 @@ async fn report(started: &mut Started) -> Option<Report> {
     let mut stdout = started.child.stdout.take()?;
     tokio::time::timeout(Duration::from_secs(1), stdout.read_to_end(&mut text)).await.ok()?.ok()?;
     Report::parse(&text)
-}
-
-/// A VMM that is being started: it is killed unless that succeeds, also when the
-/// start is broken off.
-struct Attempt {
-    started: Started,
-    succeeded: bool,
-}
-
-impl Drop for Attempt {
-    fn drop(&mut self) {
-        if !self.succeeded {
-            // bubblewrap's child leads a session of its own, and would live on without it.
-            for child in self.started.process.children() {
-                let _gone = child.signal(Signal::KILL);
-            }
-            self.started.kill_group();
-        }
-    }
 }
 
 /// The listening control socket. One that an earlier run left behind is removed.
@@ -259,7 +267,7 @@ async fn attend(
     let log = || console::tail_of(&files.vmm_log(), 8);
     let answers = async {
         let vmm = match info {
-            Some(info) => inside(info, started.process.id().pid).await?,
+            Some(info) => walls::inside(info, started.process.id().pid).await?,
             None => started.process.id().clone(),
         };
         Qmp::connect(files).await.ok().map(|_greeted| vmm)
@@ -294,21 +302,6 @@ fn blame_published(error: StartError, publish: &[PortForward]) -> StartError {
         Some(lost) => NetworkError::Published(*lost).into(),
         None => error,
     }
-}
-
-/// The process that bubblewrap made, by what it tells on `info`.
-async fn inside(mut info: pipe::Receiver, bubblewrap: u32) -> Option<ProcessId> {
-    #[derive(Deserialize)]
-    struct Info {
-        #[serde(rename = "child-pid")]
-        child_pid: u32,
-    }
-    let mut text = Vec::new();
-    info.read_to_end(&mut text).await.ok()?;
-    let Info { child_pid } = serde_json::from_slice(&text).ok()?;
-    let process = Process::hold(child_pid).ok()?;
-    // Had it ended already, its number could be another's by now.
-    (process.parent() == Some(bubblewrap)).then(|| process.id().clone())
 }
 
 #[cfg(test)]

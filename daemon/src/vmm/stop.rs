@@ -12,8 +12,8 @@ use crate::spawn::Process;
 
 /// How long the guest has to react to one way of asking before the other is tried.
 const BETWEEN: Duration = Duration::from_secs(5);
-/// How long the network's process may outlive the VMM.
-const NETWORK_PATIENCE: Duration = Duration::from_secs(2);
+/// How long the network's process and file servers may outlive the VMM.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How a VM ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,11 +45,16 @@ pub async fn stop(
         None => Stopped::Already,
         Some(vmm) => stop_vmm(&vmm, files, deadline).await?,
     };
-    if let Some(id) = &running.network_process
-        && let Some(network) = Process::find(id)?
-        && tokio::time::timeout(NETWORK_PATIENCE, network.ended()).await.is_err()
-    {
-        network.kill().await?;
+    // What runs for it ends with it.
+    let helpers =
+        running.network_process.iter().chain(running.shares.iter().map(|one| &one.server));
+    let patience = tokio::time::Instant::now() + PATIENCE;
+    for id in helpers {
+        if let Some(helper) = Process::find(id)?
+            && tokio::time::timeout_at(patience, helper.ended()).await.is_err()
+        {
+            helper.kill().await?;
+        }
     }
     files.forget();
     Ok(how)

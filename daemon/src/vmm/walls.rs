@@ -12,13 +12,17 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use serde::Deserialize;
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe;
+
 use super::landlocked::{self, Report};
 use super::qemu::Places;
 use super::spec::{Accelerator, VmmSpec};
-use crate::spawn::{BWRAP, Finder, Launch};
+use crate::spawn::{BWRAP, Finder, Launch, Process, ProcessId};
 
 /// Descriptor on which bubblewrap tells the number of the process it made.
-pub(super) const INFO_DESCRIPTOR: RawFd = 5;
+pub(crate) const INFO_DESCRIPTOR: RawFd = 5;
 /// How long the probe may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -176,6 +180,63 @@ fn enclose(
     line
 }
 
+/// What a file server keeps of what root may do, in a user namespace that has one user: so much
+/// as its own walls are made with. None of it reaches files of others.
+const FILE_SERVER: &[&str] = &[
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_MKNOD",
+    "CAP_SETFCAP",
+    "CAP_SETGID",
+    "CAP_SETPCAP",
+    "CAP_SETUID",
+    "CAP_SYS_CHROOT",
+];
+
+/// Where a file server sees its folder.
+pub(crate) const SHARED: &str = "/share";
+
+/// bubblewrap's options for a folder's file server, up to and with the program: it sees the
+/// folder and nothing else of the owner's. What the guest's root makes is the owner's, and nobody
+/// else's, since the namespace has no other user.
+pub(crate) fn around_file_server(
+    program: &Path,
+    folder: &Path,
+    read_only: bool,
+    sealed: bool,
+) -> Vec<OsString> {
+    enclose_file_server(&system(), program, folder, read_only, sealed)
+}
+
+fn enclose_file_server(
+    system: &[System],
+    program: &Path,
+    folder: &Path,
+    read_only: bool,
+    sealed: bool,
+) -> Vec<OsString> {
+    let mut line = frame(system, true, sealed);
+    for capability in FILE_SERVER {
+        line.extend(["--cap-add", capability].map(OsString::from));
+    }
+    if !program.starts_with("/usr")
+        && let Some(folder) = program.parent()
+        && !system.contains(&System::Directory(folder.to_owned()))
+    {
+        line.extend(["--ro-bind".into(), folder.into(), folder.into()]);
+    }
+    line.extend(["--uid", "0", "--gid", "0", "--proc", "/proc"].map(OsString::from));
+    // That it is read-only is the mount's, and not the server's or the guest's to forget.
+    let bind = if read_only { "--ro-bind" } else { "--bind" };
+    line.extend([bind.into(), folder.into(), SHARED.into()]);
+    line.extend(["--remount-ro", "/", "--chdir", "/", "--info-fd"].map(OsString::from));
+    line.push(INFO_DESCRIPTOR.to_string().into());
+    line.extend(["--".into(), program.into()]);
+    line
+}
+
 impl Walls {
     /// Runs bubblewrap once, as it is used for a VM, to see whether it works, and what stands
     /// in for it where it does not. User namespaces may be forbidden, and it may be missing.
@@ -243,9 +304,24 @@ impl Walls {
     }
 }
 
+/// The process that bubblewrap made, by what it tells on `info`.
+pub(crate) async fn inside(mut info: pipe::Receiver, bubblewrap: u32) -> Option<ProcessId> {
+    #[derive(Deserialize)]
+    struct Info {
+        #[serde(rename = "child-pid")]
+        child_pid: u32,
+    }
+    let mut text = Vec::new();
+    info.read_to_end(&mut text).await.ok()?;
+    let Info { child_pid } = serde_json::from_slice(&text).ok()?;
+    let process = Process::hold(child_pid).ok()?;
+    // Had it ended already, its number could be another's by now.
+    (process.parent() == Some(bubblewrap)).then(|| process.id().clone())
+}
+
 /// Runs a probe to its end. One that hangs is killed with its group; it has made nothing that
 /// lasts.
-async fn run(launch: Launch) -> Result<std::process::Output, String> {
+pub(crate) async fn run(launch: Launch) -> Result<std::process::Output, String> {
     let started = launch.start().map_err(|error| error.to_string())?;
     let process = started.process;
     match tokio::time::timeout(PATIENCE, started.child.wait_with_output()).await {
@@ -275,6 +351,7 @@ mod tests {
             memory_mib: 256,
             network: Choice::Automatic,
             publish: Vec::new(),
+            shares: Vec::new(),
         };
         let host = Places {
             kernel: spec.kernel.clone(),
@@ -312,6 +389,26 @@ mod tests {
             ["--dev-bind /dev/kvm /dev/kvm", "--ro-bind-try /etc/resolv.conf /etc/resolv.conf"];
         assert_eq!(added, doors);
         assert!(tight.contains("--unshare-net") && !open.contains("--unshare-net"));
+    }
+
+    #[test]
+    fn the_walls_of_a_file_server() {
+        let system = [System::Directory("/usr".into())];
+        let (program, folder) = ("/usr/libexec/virtiofsd", "/home/u/my src");
+        let line = |program: &str, read_only| {
+            let words =
+                enclose_file_server(&system, program.as_ref(), folder.as_ref(), read_only, true);
+            let words = words.into_iter().map(|word| word.into_string().unwrap());
+            words.collect::<Vec<_>>().join(" ").replace(" --", "\n--")
+        };
+        insta::assert_snapshot!(line(program, true));
+        let writable = line(program, false);
+        assert_eq!(
+            writable,
+            line(program, true)
+                .replace(&format!("--ro-bind {folder}"), &format!("--bind {folder}"))
+        );
+        assert!(line("/opt/v/virtiofsd", true).contains("--ro-bind /opt/v /opt/v"));
     }
 
     #[tokio::test]

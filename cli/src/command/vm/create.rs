@@ -1,9 +1,11 @@
 //! `banger vm create`.
 
-use banger_proto::{Cpus, ImageName, Lifetime, Mib, Network, NewVm, PortForward, VmName};
+use banger_proto::{
+    Code, Cpus, ImageName, Lifetime, Mib, Network, NewVm, PortForward, Refusal, Share, VmName,
+};
 
 use crate::bangerd;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::terminal::{Terminal, during};
 
 /// What a new VM is to be; `run` takes the same.
@@ -37,15 +39,50 @@ pub(super) struct Shape {
     /// computer; on 127.0.0.1 unless an address stands before. Several times for several ports
     #[arg(short, long, value_name = "[[ADDRESS:]HOST:]GUEST")]
     publish: Vec<PortForward>,
+    /// Folder of this computer that the guest has at PATH, as long as the VM is there; with :ro it
+    /// cannot change it. Several times for several folders
+    #[arg(short, long, value_name = "DIR:PATH[:ro]")]
+    volume: Vec<Share>,
 }
 
 impl Shape {
     /// The VM to ask for.
-    pub(super) fn new_vm(self, ephemeral: bool) -> NewVm {
-        let Self { name, image, cpus, memory, disk, force, ttl: lifetime, net, publish } = self;
-        let network = net;
-        NewVm { name, image, cpus, memory, disk, ephemeral, force, lifetime, network, publish }
+    ///
+    /// # Errors
+    /// When a folder is relative and the working directory cannot be written.
+    pub(super) fn new_vm(self, ephemeral: bool) -> Result<NewVm, Failure> {
+        let Self { name, image, cpus, memory, disk, force, ttl: lifetime, net, publish, volume } =
+            self;
+        let (network, shares) = (net, seen_from_here(volume)?);
+        Ok(NewVm {
+            name,
+            image,
+            cpus,
+            memory,
+            disk,
+            ephemeral,
+            force,
+            lifetime,
+            network,
+            publish,
+            shares,
+        })
     }
+}
+
+/// Folders as bangerd, which has another working directory, finds them.
+fn seen_from_here(shares: Vec<Share>) -> Result<Vec<Share>, Failure> {
+    if shares.is_empty() {
+        return Ok(shares);
+    }
+    let here =
+        std::env::current_dir().map_err(|source| Failure::Input { path: ".".into(), source })?;
+    let seen = shares.into_iter().map(|share| {
+        share
+            .seen_from(&here)
+            .map_err(|error| Refusal::from_error(Code::InvalidArgument, &error).into())
+    });
+    seen.collect()
 }
 
 #[derive(Debug, clap::Args)]
@@ -56,8 +93,8 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     pub(crate) async fn run(self, terminal: Terminal) -> Outcome {
+        let new = self.shape.new_vm(false)?;
         let mut client = bangerd::connect(terminal).await?;
-        let new = self.shape.new_vm(false);
         let vm = during(terminal, "creating the VM", client.create_vm(new)).await?;
         terminal.result(vm.name.as_str())?;
         Ok(0)

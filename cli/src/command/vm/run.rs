@@ -48,10 +48,11 @@ impl Arguments {
             .hint("banger create --net none, banger start, and banger console")
             .into());
         }
+        let force = self.shape.force;
+        let new = self.shape.new_vm(self.rm)?;
         let mut interrupts = Interrupts::listen().map_err(Failure::Begin)?;
         let mut client = bangerd::connect(terminal).await?;
-        let force = self.shape.force;
-        let vm = client.create_vm(self.shape.new_vm(self.rm)).await?;
+        let vm = client.create_vm(new).await?;
         let reference = VmRef::from(vm.id);
         // From here on bangerd removes the VM when this process ends, whatever ends it.
         let hold = if self.rm { Some(client.hold_vm(&reference).await?) } else { None };

@@ -1,6 +1,6 @@
 //! How a VM is shown: rows, fields, JSON.
 
-use banger_proto::{BrokenVm, PortForward, Protocol, Running, Vm, VmState};
+use banger_proto::{BrokenVm, PortForward, Protocol, Running, Share, Vm, VmState};
 use serde::Serialize;
 
 use super::port;
@@ -28,10 +28,26 @@ pub(crate) struct Json<'a> {
     network: &'static str,
     /// What is to be published, as `--publish` takes it.
     publish: Vec<String>,
+    /// Folders of this computer that the guest has.
+    shares: Vec<JsonShare<'a>>,
     directory: String,
     allocated_bytes: u64,
     /// `null` while it does not run.
     running: Option<JsonRunning<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "Share"))]
+struct JsonShare<'a> {
+    /// Folder of this computer, without symlinks.
+    directory: &'a str,
+    /// Where the guest has it.
+    path: &'a str,
+    read_only: bool,
+    /// `null` while the VM does not run; `false` when the folder's file server has ended before
+    /// the VM, and what the guest does there hangs.
+    served: Option<bool>,
 }
 
 #[derive(Debug, Serialize)]
@@ -71,9 +87,21 @@ impl<'a> From<&'a Vm> for Json<'a> {
             expires_at: vm.expires_at,
             network: vm.network.as_str(),
             publish: vm.publish.iter().map(ToString::to_string).collect(),
+            shares: vm.shares.iter().map(|share| JsonShare::of(share, vm)).collect(),
             directory: vm.directory.to_string_lossy().into_owned(),
             allocated_bytes: vm.allocated_bytes,
             running: vm.running.as_ref().map(JsonRunning::from),
+        }
+    }
+}
+
+impl<'a> JsonShare<'a> {
+    fn of(share: &'a Share, vm: &Vm) -> Self {
+        Self {
+            directory: &share.directory,
+            path: &share.path,
+            read_only: share.read_only,
+            served: vm.running.as_ref().map(|running| !running.lost_shares.contains(share)),
         }
     }
 }
@@ -103,7 +131,10 @@ pub(super) fn rows(vms: &[Vm], broken: &[BrokenVm]) -> String {
         .iter()
         .map(|vm| {
             let since = match (&vm.running, vm.state) {
-                (Some(running), VmState::Running) => format!("running {}", age(running.started_at)),
+                (Some(running), VmState::Running) => {
+                    let lost = if running.lost_shares.is_empty() { "" } else { ", share lost" };
+                    format!("running {}{lost}", age(running.started_at))
+                }
                 (_, state) => state.to_string(),
             };
             let mut row = vec![
@@ -176,11 +207,26 @@ pub(super) fn details(vm: &Vm) -> String {
         }
         None => rows.extend(vm.publish.iter().map(|port| ("publishes", port.to_string()))),
     }
+    rows.extend(vm.shares.iter().map(|share| ("shares", shared(share, vm))));
     if let Some(running) = running {
         rows.extend(running.confinement.iter().map(|wall| ("confined", wall.clone())));
         rows.extend(running.missing_walls.iter().map(|wall| ("no wall", wall.clone())));
     }
     fields(&rows)
+}
+
+/// A folder that the guest has, or would have.
+fn shared(share: &Share, vm: &Vm) -> String {
+    let lost = vm.running.as_ref().is_some_and(|running| running.lost_shares.contains(share));
+    match lost {
+        true => format!(
+            "{}: its file server has ended, and what the guest does there hangs; \
+             try: banger restart {}",
+            share.arrow(),
+            vm.name
+        ),
+        false => share.arrow(),
+    }
 }
 
 /// What it has, and what it has from its next start on where that is something else.
@@ -221,6 +267,10 @@ pub(super) mod tests {
             expires_at: None,
             network: Network::User,
             publish: vec!["8080:80".parse().unwrap(), "0.0.0.0:53:53/udp".parse().unwrap()],
+            shares: vec![
+                "/home/ann/src:/src".parse().unwrap(),
+                "/srv/data:/mnt/data:ro".parse().unwrap(),
+            ],
             running: Some(Running {
                 started_at: 1_795_219_520,
                 cpus: Cpus::new(2).unwrap(),
@@ -233,6 +283,7 @@ pub(super) mod tests {
                 network: "passt".into(),
                 confinement: vec!["seccomp".into(), "bubblewrap".into()],
                 missing_walls: vec!["no further user namespaces".into()],
+                lost_shares: vec!["/srv/data:/mnt/data:ro".parse().unwrap()],
             }),
             directory: "/home/ann/.local/state/banger/vms/web".into(),
             allocated_bytes: 300 << 20,

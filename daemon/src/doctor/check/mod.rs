@@ -4,6 +4,7 @@ mod builds;
 mod host;
 mod network;
 mod proof;
+mod shares;
 mod state;
 mod storage;
 #[cfg(test)]
@@ -19,13 +20,14 @@ use super::facts::Facts;
 
 /// All checks, in the order in which people read them.
 pub(super) fn all(facts: &Facts) -> Vec<Check> {
-    let subjects: [fn(&Facts) -> Vec<Check>; 7] = [
+    let subjects: [fn(&Facts) -> Vec<Check>; 8] = [
         host::check,
         virtualization::check,
         network::check,
         walls::check,
         storage::check,
         state::check,
+        shares::check,
         builds::check,
     ];
     subjects.iter().flat_map(|subject| subject(facts)).collect()

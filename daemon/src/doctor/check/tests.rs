@@ -7,7 +7,7 @@ use banger_proto::{Check, CheckState, Distribution, Mib};
 
 use super::super::facts::{
     Builds, Clock, Config, Facts, Filesystem, Image, Kvm, Leftover, Namespaces, Program, Records,
-    Storage, System,
+    Shares, Storage, System,
 };
 use super::super::proof::Proof;
 use super::{all, proof};
@@ -78,6 +78,7 @@ fn healthy() -> Facts {
             user: "ann".into(),
             ids: true,
         },
+        shares: Shares { virtiofsd: works("/usr/lib/qemu/virtiofsd", "virtiofsd version 7.2.22") },
     }
 }
 
@@ -222,6 +223,14 @@ fn every_broken_host_is_told_what_and_how_to_mend_it() {
         ("leftovers", |f| {
             f.leftovers =
                 vec![left("an unknown thing (/y)", false), left("half-made VM (/x)", true)];
+        }),
+        ("no file server", |f| f.shares.virtiofsd = Program::Missing),
+        ("a file server that does not run", |f| {
+            f.shares.virtiofsd = broken("/usr/libexec/virtiofsd", "libcap-ng.so.0: cannot open");
+        }),
+        ("a file server without ids", |f| {
+            f.builds.ids = false;
+            f.shares.virtiofsd = broken("/usr/libexec/virtiofsd", "no line in /etc/subuid");
         }),
         ("nothing to build with", |f| {
             f.builds.mmdebstrap = Program::Missing;

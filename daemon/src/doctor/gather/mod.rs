@@ -7,7 +7,7 @@ mod system;
 
 use banger_proto::paths::Paths;
 
-use super::facts::{Builds, Facts, Kvm};
+use super::facts::{Builds, Facts, Kvm, Shares};
 use crate::config;
 use crate::context::{Context, now};
 use crate::spawn::{BWRAP, MMDEBSTRAP, Missing, PASST, QEMU};
@@ -28,6 +28,7 @@ pub(super) async fn all(paths: &Paths, quick: bool) -> (Facts, Result<Host, Miss
         programs::version(&finder, &BWRAP),
         programs::version(&finder, &MMDEBSTRAP),
     );
+    let virtiofsd = programs::file_server(&finder, &walls).await;
     let accelerator = if kvm == Kvm::Works { Accelerator::Kvm } else { Accelerator::Tcg };
     let host = finder.find(&QEMU).map(|_| Host::of(finder, accelerator, walls.clone()));
     let vms = Vms::in_state(&paths.state);
@@ -68,6 +69,7 @@ pub(super) async fn all(paths: &Paths, quick: bool) -> (Facts, Result<Host, Miss
             ids: system::has_ids(&user),
             user,
         },
+        shares: Shares { virtiofsd },
     };
     (facts, host)
 }

@@ -4,7 +4,10 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use super::super::facts::Program;
-use crate::spawn::{Finder, Launch, QEMU};
+use crate::share;
+use crate::spawn::{Finder, Launch, QEMU, VIRTIOFSD};
+use crate::store::with_causes;
+use crate::vmm::Walls;
 use crate::vmm::console::printable;
 
 /// How long a program may take to say its version.
@@ -51,6 +54,15 @@ pub(super) async fn version(finder: &Finder, program: &crate::spawn::Program) ->
             Program::Works { path, version }
         }
         Err(reason) => Program::Broken { path, reason },
+    }
+}
+
+/// virtiofsd, with its version, as it runs where it serves a folder.
+pub(super) async fn file_server(finder: &Finder, walls: &Walls) -> Program {
+    let Ok(path) = finder.find(&VIRTIOFSD) else { return Program::Missing };
+    match share::probe(finder, walls).await {
+        Ok(version) => Program::Works { path, version },
+        Err(error) => Program::Broken { path, reason: with_causes(&error) },
     }
 }
 

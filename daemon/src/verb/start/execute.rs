@@ -18,9 +18,10 @@ use crate::disk::{self, Copied, CopyError, DiskError};
 use crate::guest::{self, GuestSpec, Root};
 use crate::net::{AddressPlan, Choice, MacAddress};
 use crate::progress::{Sparingly, Teller};
+use crate::share::Folder;
 use crate::store::{Given, Runtime, VmFiles, VmRecord};
 use crate::verb::admission::{self, Growth};
-use crate::verb::{FREE_SPACE, OnHost, blocking, disk_refusal, host_memory, store_refusal};
+use crate::verb::{FREE_SPACE, OnHost, blocking, disk_refusal, host_memory, shares, store_refusal};
 use crate::vmm::{self, Accelerator, Host, Running, VmmSpec};
 
 /// A start under way.
@@ -36,6 +37,8 @@ struct Start {
     /// UUID of the root filesystem, once it is known.
     root: Option<Uuid>,
     running: Option<Running>,
+    /// The folders of the host that the guest has, as they are now.
+    folders: Vec<Folder>,
     /// Disks that were made, and that no guest has seen yet; they may still be on their way
     /// to the host's disk.
     fresh: Vec<PathBuf>,
@@ -66,6 +69,7 @@ pub(crate) async fn start_vm(
         undo: Undo::default(),
         root: None,
         running: None,
+        folders: Vec::new(),
         fresh: Vec::new(),
         turn: None,
     };
@@ -93,6 +97,7 @@ impl Start {
         };
         let steps = teller.stage("check_image", "", self.decide()).await?;
         self.admit_memory()?;
+        self.open_folders().await?;
         for step in steps {
             if *self.interrupted.borrow() {
                 return Err(self.broken_off());
@@ -119,6 +124,17 @@ impl Start {
         if let Some(words) = said {
             self.teller.notice(words);
         }
+        Ok(())
+    }
+
+    /// Looks at the folders that the guest is to have, before anything is done for it.
+    async fn open_folders(&mut self) -> Result<(), Refusal> {
+        if self.record.shares.is_empty() {
+            return Ok(());
+        }
+        let (context, record) = (self.context.clone(), self.record.clone());
+        let open = move || shares::open(&context.paths, record.name.as_str(), &record.shares);
+        self.folders = blocking(open).await?;
         Ok(())
     }
 
@@ -232,6 +248,7 @@ impl Start {
                         Network::None => Choice::None,
                     },
                     publish: self.record.publish.clone(),
+                    shares: self.folders.clone(),
                 };
                 teller.stage(Stage::START_VMM, "", self.start_vmm(&spec, host)).await
             }
@@ -279,6 +296,7 @@ impl Start {
                 },
                 work_disk: disk.unwrap_or(record.uuid()),
                 host_keys: files.host_keys().map_err(|error| store_refusal(&error))?,
+                shares: record.shares.clone(),
                 first_boot,
             };
             disk::patch_rootfs(&rootfs, &spec).map_err(|error| disk_refusal(&error))
@@ -292,10 +310,10 @@ impl Start {
         seed: Option<PathBuf>,
     ) -> impl Future<Output = Result<(), Refusal>> + use<> {
         let (uuid, files) = (self.record.uuid(), self.files.clone());
-        let name = self.record.name.clone();
+        let (name, shares) = (self.record.name.clone(), self.record.shares.clone());
         blocking(move || {
             let key = files.authorized_key().map_err(|error| store_refusal(&error))?;
-            let files = guest::work_disk_files(&key);
+            let files = guest::work_disk_files(&key, &shares);
             disk::build_work_disk(&at, size, uuid, seed.as_deref(), &files).map_err(|error| {
                 let refusal = disk_refusal(&error);
                 match error {

@@ -5,6 +5,7 @@ use banger_proto::{Code, Refusal};
 use crate::guest::wait::WaitError;
 use crate::net::{self, NetworkError};
 use crate::store::VmRecord;
+use crate::verb::shares;
 use crate::vmm::{Files, StartError};
 
 /// The VMM would not start.
@@ -13,6 +14,7 @@ pub(super) fn vmm_refusal(error: &StartError, files: &Files) -> Refusal {
         StartError::Network(NetworkError::Published(port)) => {
             return net::taken(port, &std::io::ErrorKind::AddrInUse.into());
         }
+        StartError::Share(error) => return shares::refusal(error),
         StartError::Missing(_) | StartError::Network(_) => (Code::FailedPrecondition, None),
         StartError::PortTaken { .. } => (Code::Unavailable, None),
         StartError::Ended { log } if log.contains("Cannot allocate memory") => (

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::net::Choice;
-use crate::spawn::Finder;
+use crate::spawn::{Finder, Process};
 use crate::vmm::{Stopped, stop};
 
 /// A VM whose kernel does nothing but halt, in a directory of its own.
@@ -36,6 +36,7 @@ fn vm(folder: &Path, network: Choice) -> VmmSpec {
         memory_mib: 64,
         network,
         publish: Vec::new(),
+        shares: Vec::new(),
     }
 }
 
