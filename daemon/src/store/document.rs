@@ -1,6 +1,6 @@
 //! A versioned JSON document that is whole at every instant.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -120,6 +120,18 @@ pub fn read<D: Document>(path: &Path) -> Result<D, DocumentError> {
 pub fn write<D: Document>(path: &Path, document: &D) -> Result<(), DocumentError> {
     let failed = |source| DocumentError::Write { path: path.to_owned(), source };
     text(document).and_then(|text| replace(path, &text)).map_err(failed)
+}
+
+/// As [`write()`], and durable under its name on return: after a power cut it is this document.
+///
+/// # Errors
+/// [`DocumentError::Write`]; which of the two documents a power cut leaves is not known then.
+pub(super) fn write_lasting<D: Document>(path: &Path, document: &D) -> Result<(), DocumentError> {
+    write(path, document)?;
+    let folder = path.parent().unwrap_or_else(|| Path::new("/"));
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(|source| DocumentError::Write { path: path.to_owned(), source })
 }
 
 /// Writes a document into a folder that is made durable as a whole later.

@@ -94,7 +94,8 @@ impl Staging {
             Err(error) => return Err(StoreError::on("name", last)(error.into())),
         }
         self.path = None;
-        last.parent().map_or(Ok(()), sync)
+        // The folders above may have been made for it; for those that were there it is cheap.
+        last.ancestors().skip(1).take(3).filter(|above| above.parent().is_some()).try_for_each(sync)
     }
 }
 

@@ -104,12 +104,21 @@ impl Vms {
         staging.finish(self.files(record.id).directory())
     }
 
-    /// Writes the record of a VM that exists.
+    /// Writes the record of a VM that exists. After a power cut it may be the one before:
+    /// enough for a new phase, since nothing runs then.
     ///
     /// # Errors
     /// When that fails; the record before is still there then.
     pub fn save(&self, record: &VmRecord) -> Result<(), StoreError> {
         Ok(document::write(&self.files(record.id).record(), record)?)
+    }
+
+    /// As [`Vms::save`], and after a power cut it is this record.
+    ///
+    /// # Errors
+    /// When that fails.
+    pub fn save_lasting(&self, record: &VmRecord) -> Result<(), StoreError> {
+        Ok(document::write_lasting(&self.files(record.id).record(), record)?)
     }
 
     /// Removes a VM with all its files; their space is free when the result has been freed.

@@ -37,13 +37,13 @@ impl Task {
         let work_disk = self.files.work_disk();
         let before = self.record();
         let (changed, grown) = verb::changed(&before, change, work_disk.exists(), now())?;
-        self.save(changed.clone()).await?;
+        self.save(changed.clone(), true).await?;
         if let Some(size) = grown {
             let grow = blocking(move || {
                 disk::grow_disk(&work_disk, size).map_err(|error| disk_refusal(&error))
             });
             if let Err(refusal) = grow.await {
-                self.save(before).await?;
+                self.save(before, true).await?;
                 return Err(refusal);
             }
         }

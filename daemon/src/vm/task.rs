@@ -380,24 +380,34 @@ impl Task {
     pub(super) async fn change(&mut self, change: impl FnOnce(&mut VmRecord)) {
         let mut record = self.record();
         let before = record.phase.clone();
+        let facts = |record: &VmRecord| (record.booted, record.ephemeral);
+        let known = facts(&record);
         change(&mut record);
+        // Disks that never booted are made again, and VMs that nobody keeps are removed:
+        // that this is so no longer must survive a power cut.
+        let lasting = facts(&record) != known;
         if !before.may_become(&record.phase) {
             let (from, to) = (before.state(), record.phase.state());
             tracing::error!(vm = %record.name, %from, %to, "an impossible transition");
             record.phase = before;
         }
-        if let Err(error) = self.save(record.clone()).await {
+        if let Err(error) = self.save(record.clone(), lasting).await {
             tracing::error!(vm = %record.name, %error, "cannot save a record");
         }
         self.published.send_replace(record);
     }
 
-    /// Writes a record to the disk.
+    /// Writes a record to the disk, as one that a power cut does not take back or not.
     pub(super) fn save(
         &self,
         record: VmRecord,
+        lasting: bool,
     ) -> impl Future<Output = Result<(), Refusal>> + use<> {
         let context = self.context.clone();
-        blocking(move || context.vms.save(&record).map_err(|error| store_refusal(&error)))
+        blocking(move || {
+            let vms = &context.vms;
+            let saved = if lasting { vms.save_lasting(&record) } else { vms.save(&record) };
+            saved.map_err(|error| store_refusal(&error))
+        })
     }
 }
