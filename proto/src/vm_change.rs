@@ -14,6 +14,8 @@ pub struct VmChange {
     pub disk: Option<Mib>,
     /// When it is removed, counted from the change.
     pub lifetime: Option<Lifetime>,
+    /// Also with more memory than the host has.
+    pub force: bool,
 }
 
 impl VmChange {
@@ -26,6 +28,7 @@ impl VmChange {
             memory_mib: self.memory.map_or(0, Mib::get),
             disk_mib: self.disk.map_or(0, Mib::get),
             ttl_s: self.lifetime.map(Lifetime::seconds),
+            force: self.force,
         }
     }
 }
@@ -40,6 +43,7 @@ impl TryFrom<&wire::SetVmRequest> for VmChange {
             memory: mib(wire.memory_mib)?,
             disk: mib(wire.disk_mib)?,
             lifetime: wire.ttl_s.map(Lifetime::from_seconds).transpose()?,
+            force: wire.force,
         })
     }
 }
@@ -55,6 +59,7 @@ mod tests {
             memory: Some(Mib::new(512).unwrap()),
             disk: Some(Mib::new(1024).unwrap()),
             lifetime: Some(Lifetime::Unlimited),
+            force: true,
         };
         let timed = VmChange { lifetime: Some("2h".parse().unwrap()), ..VmChange::default() };
         let web: VmRef = "web".parse().unwrap();

@@ -25,6 +25,12 @@ fn more_memory_than_the_host_has_is_refused_unless_forced() {
     let output = place.owner.run(["vm", "start", "--force", "big"]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && said.contains("to spare"), "{said}");
+    place.owner.ok(["vm", "stop", "--timeout", "0", "big"]);
+    place.owner.ok(["vm", "set", "big", "--memory", "256M"]);
+    let said = place.fails(&["vm", "set", "big", "--memory", "16T"]);
+    assert!(said.contains("this computer has") && said.contains("--force"), "{said}");
+    assert_eq!(place.vm("big")["memory_mib"], 256);
+    place.owner.ok(["vm", "set", "big", "--memory", "16T", "--force"]);
     place.owner.ok(["vm", "rm", "--force", "big"]);
 }
 

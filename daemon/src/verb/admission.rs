@@ -15,7 +15,7 @@ const RESERVE: u64 = 128;
 ///
 /// # Errors
 /// [`Code::ResourceExhausted`] with the figures.
-pub(super) fn memory_at_all(wanted: Mib, host: Option<Memory>) -> Result<(), Refusal> {
+pub(crate) fn memory_at_all(wanted: Mib, host: Option<Memory>) -> Result<(), Refusal> {
     let Some(total) = host.map(|host| host.total).filter(|total| *total < wanted.get()) else {
         return Ok(());
     };

@@ -12,7 +12,7 @@ pub(crate) fn changed(
     has_work_disk: bool,
     now: i64,
 ) -> Result<(VmRecord, Option<Mib>), Refusal> {
-    if change == VmChange::default() {
+    if (VmChange { force: false, ..change }) == VmChange::default() {
         return Err(Refusal::new(Code::InvalidArgument, "there is nothing to set"));
     }
     let mut record = record.clone();
@@ -59,7 +59,9 @@ mod tests {
         let (after, _) = changed(&after, change, true, 0).unwrap();
         assert_eq!((after.cpus.get(), after.memory.get()), (4, 512));
         assert_eq!(
-            changed(&VmRecord::sample(), VmChange::default(), false, 0).unwrap_err().code,
+            changed(&VmRecord::sample(), VmChange { force: true, ..VmChange::default() }, false, 0)
+                .unwrap_err()
+                .code,
             Code::InvalidArgument
         );
     }

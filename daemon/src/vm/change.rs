@@ -8,7 +8,7 @@ use super::task::{Operation, Task};
 use crate::context::now;
 use crate::disk;
 use crate::progress::Teller;
-use crate::verb::{self, blocking, disk_refusal};
+use crate::verb::{self, admission, blocking, disk_refusal, host_memory};
 
 impl Task {
     /// Stops and starts with nothing between; what overrules a stop breaks it off there.
@@ -34,6 +34,9 @@ impl Task {
     /// Changes the record. What runs goes on with what it has. A disk that is to grow does so
     /// when the record says so: whatever breaks that off, the next start brings it to its end.
     pub(super) async fn set(&mut self, change: VmChange) -> Result<Vm, Refusal> {
+        if let Some(memory) = change.memory.filter(|_| !change.force) {
+            admission::memory_at_all(memory, host_memory::now())?;
+        }
         let work_disk = self.files.work_disk();
         let before = self.record();
         let (changed, grown) = verb::changed(&before, change, work_disk.exists(), now())?;

@@ -26,12 +26,15 @@ pub(crate) struct Arguments {
     /// Remove it after this time from now, as in 30m or 2h, or `never`
     #[arg(long, value_name = "TIME", group = "change")]
     ttl: Option<Lifetime>,
+    /// Also with more memory than this computer has
+    #[arg(long)]
+    force: bool,
 }
 
 impl Arguments {
     pub(crate) async fn run(self, terminal: Terminal) -> Outcome {
-        let Self { vm, cpus, memory, disk, ttl: lifetime } = self;
-        let change = VmChange { cpus, memory, disk, lifetime };
+        let Self { vm, cpus, memory, disk, ttl: lifetime, force } = self;
+        let change = VmChange { cpus, memory, disk, lifetime, force };
         let vm = bangerd::connect(terminal).await?.set_vm(&vm, change).await?;
         if let Some(running) = &vm.running
             && (running.cpus != vm.cpus || running.memory != vm.memory)
