@@ -5,9 +5,11 @@
 //!   journal superblock: the log begins here     <- the commit point | barrier
 //!   every logged block to its place                                 | barrier
 //!   journal superblock: the log is empty                            | barrier
-//!   superblock without asking for recovery                          | barrier
+//!   superblock without asking for recovery
 //! ```
 //!
+//! Nothing waits for the last write: a filesystem that asks for the recovery of an empty log
+//! holds the same, and whoever changes it next flushes before it begins a log.
 //! Before the commit point a crash leaves an empty log, behind it a whole one. The
 //! superblock must ask for recovery durably before the log begins: a kernel that is
 //! not asked wipes the journal.
@@ -190,7 +192,6 @@ pub(super) fn plan(
     plan.after.push(Step::Barrier);
     let at_last = over(&superblocks.new, false);
     write(&mut plan.after, SUPERBLOCK_OFFSET, &at_last);
-    plan.after.push(Step::Barrier);
     Ok(Some((plan, Superblock::parse(&at_last)?)))
 }
 
