@@ -21,7 +21,7 @@ mod time;
 mod write;
 
 pub use acl::{Acl, AclError, AclTag};
-pub use check::{Findings, check};
+pub use check::{Finding, FindingKind, FindingObject, Findings, check};
 pub use disk::{Disk, FileDisk, MemoryDisk};
 pub use error::{Error, Result};
 pub use format::{FormatOptions, FormatPlan, Inodes, Journal, format, plan};

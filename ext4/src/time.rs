@@ -13,6 +13,13 @@ impl Timestamp {
     /// The last second that fits with epoch bits (the year 2446).
     pub const LAST: i64 = 0x3_7fff_ffff;
 
+    /// The nearest moment that 32 bits can hold, which is all that short inodes have.
+    #[must_use]
+    pub fn in_32_bits(self) -> Self {
+        let seconds = self.seconds.clamp(i32::MIN.into(), i32::MAX.into());
+        Self { seconds, ..self }
+    }
+
     /// This moment, as the host's clock has it.
     #[must_use]
     pub fn now() -> Self {

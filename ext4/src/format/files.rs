@@ -6,10 +6,14 @@ use crate::layout::directory;
 use crate::layout::extent::{Entries, Extent, ExtentIndex, ExtentNode, block_capacity};
 use crate::layout::geometry::Geometry;
 use crate::layout::inode::{FLAG_EXTENTS, FileKind, Inode, RESIZE_INO, ROOT_INO};
+use crate::layout::orphan;
 use crate::{Error, Result, Timestamp, le};
 
 /// The inode of `lost+found`.
 pub(super) const LOST_FOUND_INO: u32 = 11;
+
+/// The inode of the orphan file.
+pub(super) const ORPHAN_FILE_INO: u32 = 12;
 
 /// An inode of `kind`, owned by 0:0, of this moment.
 pub(super) fn new_inode(geometry: &Geometry, kind: FileKind, mode: u16, now: Timestamp) -> Inode {
@@ -134,14 +138,25 @@ pub(super) fn resize_inode(
     inode
 }
 
-/// The used part of the first inode table: inodes 1 to 11.
+/// The blocks of an orphan file that lists nobody.
+pub(super) fn orphan_blocks(geometry: &Geometry, extent: &Extent, seed: u32) -> Vec<u8> {
+    let size = geometry.block_size as usize;
+    let mut all = vec![0; size * usize::from(extent.len)];
+    for (number, block) in (extent.start..).zip(all.chunks_mut(size)) {
+        orphan::put_empty(block, number, Some(seed));
+    }
+    all
+}
+
+/// The used part of the first inode table: the inodes up to `last`.
 pub(super) fn first_inodes(
     geometry: &Geometry,
     checksums: &Checksums,
     inodes: &[(u32, Inode)],
+    last: u32,
 ) -> Vec<u8> {
     let size = usize::from(geometry.inode_size);
-    let bytes = size * LOST_FOUND_INO as usize;
+    let bytes = size * last as usize;
     let mut table = vec![0; bytes.next_multiple_of(geometry.block_size as usize)];
     for (ino, inode) in inodes {
         le::put_bytes(&mut table, (*ino as usize - 1) * size, &inode.encode(*ino, checksums));
@@ -151,6 +166,6 @@ pub(super) fn first_inodes(
 
 /// Checksum seed of a new inode, whose generation is 0.
 pub(super) fn seed(checksums: &Checksums, ino: u32) -> u32 {
-    debug_assert!(matches!(ino, ROOT_INO | RESIZE_INO..=LOST_FOUND_INO));
+    debug_assert!(matches!(ino, ROOT_INO | RESIZE_INO..=ORPHAN_FILE_INO));
     checksums.inode_seed(ino, 0)
 }

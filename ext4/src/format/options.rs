@@ -47,6 +47,12 @@ pub struct FormatOptions {
     pub journal: Journal,
     /// Percent of all blocks that only the superuser may take, at most 50.
     pub reserved_percent: u8,
+    /// Orphans are listed in a file of their own (`orphan_file`), not in a chain through
+    /// their inodes: for guests with kernels from 5.15 on.
+    pub orphan_file: bool,
+    /// The seed of checksums is stored (`metadata_csum_seed`), so that the uuid can be changed
+    /// without all of them.
+    pub csum_seed: bool,
     /// The disk reads as zero everywhere: a fresh sparse file. The kernel then
     /// need not zero inode tables in the background. Never true of storage
     /// that held anything before.
@@ -66,6 +72,8 @@ impl FormatOptions {
             inodes: Inodes::Default,
             journal: Journal::Default,
             reserved_percent: 5,
+            orphan_file: false,
+            csum_seed: false,
             zeroed: false,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::files::{self, LOST_FOUND_INO};
+use super::files::{self, LOST_FOUND_INO, ORPHAN_FILE_INO};
 use super::place::Space;
 use super::{FormatOptions, sizes, tables};
 use crate::journal::superblock::JournalSuperblock;
@@ -120,14 +120,27 @@ pub fn plan(len: u64, options: &FormatOptions) -> Result<FormatPlan> {
         sb.set_journal_backup(&inode.i_block(), inode.size());
         inodes.push((JOURNAL_INO, inode));
     }
+    let mut last_inode = LOST_FOUND_INO;
+    let orphan_blocks = sizes::orphan_file_blocks(geometry.blocks_count, options);
+    if orphan_blocks > 0 {
+        last_inode = ORPHAN_FILE_INO;
+        let mut inode = files::new_inode(&geometry, FileKind::Regular, 0o600, options.now);
+        let extent = extent_of(space.together(0, orphan_blocks)?, orphan_blocks);
+        let seed = files::seed(&checksums, ORPHAN_FILE_INO);
+        files::map_extents(&mut inode, &[extent], || Ok(0), &geometry, seed, &mut writes)?;
+        let bytes = files::orphan_blocks(&geometry, &extent, seed);
+        writes.push(geometry.offset(extent.start), bytes);
+        sb.set_s_orphan_file_inum(ORPHAN_FILE_INO);
+        inodes.push((ORPHAN_FILE_INO, inode));
+    }
     let first_table = tables.first().map_or(0, |tables| tables.inode_table);
-    let table = files::first_inodes(&geometry, &checksums, &inodes);
+    let table = files::first_inodes(&geometry, &checksums, &inodes, last_inode);
     writes.push(geometry.offset(first_table), table);
 
-    let descriptors =
-        tables::describe(&geometry, &checksums, &space, &tables, options.zeroed, &mut writes);
+    let state = (options.zeroed, last_inode);
+    let descriptors = tables::describe(&geometry, &checksums, &space, &tables, state, &mut writes);
     sb.set_free_blocks_count(descriptors.iter().map(|d| u64::from(d.free_blocks_count())).sum());
-    sb.set_s_free_inodes_count(geometry.inodes_count - LOST_FOUND_INO);
+    sb.set_s_free_inodes_count(geometry.inodes_count - last_inode);
     sb.set_s_overhead_blocks(overhead(&geometry, journal));
     let table: Arc<[u8]> = Arc::from(tables::descriptor_table(&geometry, &checksums, &descriptors));
     for group in geometry.backup_groups() {

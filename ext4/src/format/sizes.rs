@@ -134,14 +134,33 @@ fn journal_blocks(blocks: u64, options: &FormatOptions) -> Result<u32> {
     }
 }
 
-fn features(reserved: u16) -> Features {
-    let compat = Compat::EXT_ATTR.with(Compat::DIR_INDEX);
+/// Blocks of the orphan file, as mke2fs has them; 0 for none.
+pub(super) fn orphan_file_blocks(blocks: u64, options: &FormatOptions) -> u32 {
+    match blocks {
+        _ if !options.orphan_file => 0,
+        0..131_072 => 32,
+        blocks => (blocks / 4096).min(512) as u32,
+    }
+}
+
+fn features(reserved: u16, options: &FormatOptions) -> Features {
+    let mut compat = Compat::EXT_ATTR.with(Compat::DIR_INDEX);
+    if reserved > 0 {
+        compat = compat.with(Compat::RESIZE_INODE);
+    }
+    if options.orphan_file {
+        compat = compat.with(Compat::ORPHAN_FILE);
+    }
+    let mut incompat = Incompat::FILETYPE
+        .with(Incompat::EXTENTS)
+        .with(Incompat::SIXTY_FOUR_BIT)
+        .with(Incompat::FLEX_BG);
+    if options.csum_seed {
+        incompat = incompat.with(Incompat::CSUM_SEED);
+    }
     Features {
-        compat: if reserved > 0 { compat.with(Compat::RESIZE_INODE) } else { compat },
-        incompat: Incompat::FILETYPE
-            .with(Incompat::EXTENTS)
-            .with(Incompat::SIXTY_FOUR_BIT)
-            .with(Incompat::FLEX_BG),
+        compat,
+        incompat,
         ro_compat: RoCompat::SPARSE_SUPER
             .with(RoCompat::LARGE_FILE)
             .with(RoCompat::HUGE_FILE)
@@ -159,7 +178,7 @@ fn fill(
     reserved: u16,
 ) -> Superblock {
     let mut sb = Superblock::blank();
-    sb.set_features(features(reserved));
+    sb.set_features(features(reserved, options));
     let per_group = block_size * 8;
     let first = u32::from(block_size == 1024);
     let groups = blocks.saturating_sub(first.into()).div_ceil(per_group.into()) as u32;
@@ -179,6 +198,9 @@ fn fill(
     sb.set_s_first_ino(FIRST_INO);
     sb.set_s_inode_size(INODE_SIZE as u16);
     sb.set_s_uuid(options.uuid);
+    if options.csum_seed {
+        sb.set_s_checksum_seed(crc32c(!0, &options.uuid));
+    }
     let mut label = [0; 16];
     for (to, from) in label.iter_mut().zip(&options.label) {
         *to = *from;

@@ -1,6 +1,5 @@
 //! Descriptors, bitmaps and copies of a new filesystem.
 
-use super::files::LOST_FOUND_INO;
 use super::place::{Space, Tables};
 use super::plan::Writes;
 use crate::layout::bitmap;
@@ -8,13 +7,14 @@ use crate::layout::checksum::Checksums;
 use crate::layout::geometry::Geometry;
 use crate::layout::group::{BLOCK_UNINIT, GroupDescriptor, INODE_UNINIT, INODE_ZEROED};
 
-/// Writes the bitmaps that must exist and gives all descriptors.
+/// Writes the bitmaps that must exist and gives all descriptors. The first `inodes` are in
+/// use; `zeroed` as [`super::FormatOptions::zeroed`].
 pub(super) fn describe(
     geometry: &Geometry,
     checksums: &Checksums,
     space: &Space,
     tables: &[Tables],
-    zeroed: bool,
+    (zeroed, inodes): (bool, u32),
     writes: &mut Writes,
 ) -> Vec<GroupDescriptor> {
     let mut descriptors = Vec::with_capacity(tables.len());
@@ -39,7 +39,7 @@ pub(super) fn describe(
             bitmap::sum_block_bitmap(&map, bits, &mut new, checksums);
             writes.push(geometry.offset(place.block_bitmap), map);
         }
-        let in_use = if group == 0 { LOST_FOUND_INO } else { 0 };
+        let in_use = if group == 0 { inodes } else { 0 };
         new.set_free_inodes_count(geometry.inodes_per_group - in_use);
         new.set_itable_unused(geometry.inodes_per_group - in_use);
         if group == 0 {

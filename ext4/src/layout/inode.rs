@@ -180,9 +180,10 @@ macro_rules! times {
         }
         #[doc = concat!("Sets what `", stringify!($get), "` reads.")]
         pub fn $set(&mut self, time: Timestamp) {
-            let (seconds, extra) = time.encode();
+            let wide = self.covers($end);
+            let (seconds, extra) = if wide { time } else { time.in_32_bits() }.encode();
             self.$set_seconds(seconds);
-            if self.covers($end) {
+            if wide {
                 self.$set_extra(extra);
             }
         }
@@ -423,5 +424,23 @@ impl Inode {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.raw
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_beyond_what_an_inode_holds_are_the_nearest_that_it_does() {
+        let far = Timestamp { seconds: 4_000_000_000, nanoseconds: 5 };
+        let mut long = Inode::blank(256);
+        long.set_mtime(far);
+        assert_eq!(long.mtime(), far);
+        let mut short = Inode::blank(128);
+        short.set_mtime(far);
+        assert_eq!(short.mtime(), Timestamp { seconds: i32::MAX.into(), nanoseconds: 0 });
+        short.set_atime(Timestamp { seconds: -4_000_000_000, nanoseconds: 5 });
+        assert_eq!(short.atime().seconds, i32::MIN.into());
     }
 }

@@ -162,6 +162,12 @@ impl XattrBlock {
         })
     }
 
+    /// True when the checksum is right, or there are none; `number` is the block's own.
+    #[must_use]
+    pub fn is_summed_right(block: &[u8], number: u64, checksums: &Checksums) -> bool {
+        !checksums.metadata || le::get(block, 16) == Some(checksum(block, number, checksums))
+    }
+
     /// True when the attributes fit a block.
     #[must_use]
     pub fn fits(attributes: &[Xattr], block_size: u32) -> bool {

@@ -121,7 +121,7 @@ impl Filesystem {
     }
 
     /// Data that lies in an inode: `i_block`, then the attribute `system.data`.
-    pub(super) fn inline_data(&self, ino: u32, inode: &Inode) -> Result<Vec<u8>> {
+    pub(crate) fn inline_data(&self, ino: u32, inode: &Inode) -> Result<Vec<u8>> {
         let bytes = inline::read(inode)?;
         if (bytes.len() as u64) < inode.size() {
             return Err(inline::cut_short(ino));

@@ -4,17 +4,38 @@
 use super::file_map::FileMap;
 use super::volume::Volume;
 use crate::ingest::Content;
+use crate::layout::features::{Incompat, RoCompat};
 use crate::{Disk, Error, Result};
 
 /// Bytes that are read, sorted into data and holes, and written at once.
 const CHUNK: usize = 1 << 20;
 
 impl Volume {
+    /// Refuses a file that is longer than the filesystem can have, before anything is changed.
+    pub(crate) fn check_length(&self, len: u64) -> Result<()> {
+        let block_size = u64::from(self.geometry.block_size);
+        let mut blocks = u64::from(u32::MAX);
+        if !self.has_ro_compat(RoCompat::HUGE_FILE) {
+            // What a file has is counted in 512 bytes, with 32 bits.
+            blocks /= block_size / 512;
+        }
+        if !self.has_incompat(Incompat::EXTENTS) {
+            let per_block = block_size / 4;
+            let pointers = 3 + 2 * per_block + per_block * per_block;
+            let reached = 12 + per_block + per_block.pow(2) + per_block.pow(3);
+            blocks = blocks.saturating_sub(pointers).min(reached);
+        }
+        let limit = blocks * block_size;
+        if len > limit {
+            return Err(Error::TooLarge { what: format!("a file of {len} bytes"), limit });
+        }
+        Ok(())
+    }
+
     /// Writes `len` bytes of content into new blocks; `group` is the inode's.
     ///
     /// # Errors
-    /// [`Error::Source`] when the content is shorter, [`Error::NoSpace`],
-    /// [`Error::TooLarge`] for more than a file can have.
+    /// [`Error::Source`] when the content is shorter, [`Error::NoSpace`].
     pub(crate) fn write_content(
         &mut self,
         content: &mut dyn Content,
@@ -22,10 +43,6 @@ impl Volume {
         group: u32,
     ) -> Result<FileMap> {
         let block_size = u64::from(self.geometry.block_size);
-        if len.div_ceil(block_size) > u64::from(u32::MAX) {
-            let limit = u64::from(u32::MAX) * block_size;
-            return Err(Error::TooLarge { what: format!("a file of {len} bytes"), limit });
-        }
         let mut map = FileMap::default();
         let mut reader = HoleReader { content, hole: 0 };
         let mut buffer = vec![0; usize::try_from(len).map_or(CHUNK, |len| len.min(CHUNK))];

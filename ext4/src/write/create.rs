@@ -77,6 +77,9 @@ impl Volume {
         kind: NewKind<'_>,
     ) -> Result<u32> {
         let file_kind = kind.file_kind();
+        if let NewKind::File(len, _) = &kind {
+            self.check_length(*len)?;
+        }
         let (ino, mut inode) = self.allocate_inode(parent, file_kind == FileKind::Directory)?;
         let (group, _) = self.geometry.inode_place(ino)?;
         dress(&mut inode, file_kind, new);

@@ -1,0 +1,89 @@
+//! Inodes that wait to be freed or cut short: the list, and the file.
+
+use super::checker::Checker;
+use super::finding::{FindingKind as Kind, FindingObject as Object};
+use crate::Result;
+use crate::layout::features::{Compat, RoCompat};
+use crate::layout::inode::FileKind;
+use crate::layout::orphan;
+
+impl Checker<'_> {
+    pub(super) fn orphans(&mut self) -> Result<()> {
+        self.orphan_list()?;
+        self.orphan_file()
+    }
+
+    fn orphan_list(&mut self) -> Result<()> {
+        let mut next = self.fs.superblock().s_last_orphan();
+        // Every number occurs once, so that a chain that bites its tail ends.
+        while next != 0 {
+            if next < self.fs.geometry().first_ino || next > self.fs.geometry().inodes_count {
+                let what = "the next of the list of orphans";
+                self.findings.tell(Kind::Orphan, Object::Inode(next), what, "impossible", "");
+                break;
+            }
+            if !self.orphans.insert(next) {
+                let what = "the list of orphans";
+                self.findings.tell(Kind::Orphan, Object::Inode(next), what, "a ring", "a chain");
+                break;
+            }
+            let object = Object::Inode(next);
+            let inode = self.fs.inode(next);
+            let Some(inode) = self.findings.note(Kind::Orphan, &object, "an orphan", inode)? else {
+                break;
+            };
+            next = inode.i_dtime();
+        }
+        Ok(())
+    }
+
+    fn orphan_file(&mut self) -> Result<()> {
+        let sb = self.fs.superblock();
+        let ino = sb.s_orphan_file_inum();
+        if !sb.features().compat.has(Compat::ORPHAN_FILE) {
+            return Ok(());
+        }
+        let object = Object::Inode(ino);
+        let inode = self.fs.inode_in_use(ino);
+        let note = self.findings.note(Kind::OrphanFile, &object, "the orphan file", inode)?;
+        let Some(inode) = note else { return Ok(()) };
+        if inode.kind() != Some(FileKind::Regular) {
+            self.findings.tell(Kind::OrphanFile, object, "its type", "another", "a regular file");
+            return Ok(());
+        }
+        self.special.insert(ino);
+        let block_size = u64::from(self.fs.geometry().block_size);
+        let map = self.fs.block_map(ino, &inode);
+        let Some(mut map) = self.findings.note(Kind::OrphanFile, &object, "its map", map)? else {
+            return Ok(());
+        };
+        let seed = self.fs.inode_seed(ino, &inode);
+        let blocks = (inode.size() / block_size).min(self.fs.geometry().blocks_count);
+        let mut waiting = 0_u64;
+        for number in 0..blocks {
+            let run = self.findings.note(Kind::OrphanFile, &object, "its map", map.run(number))?;
+            let Some(physical) = run.and_then(|run| run.physical) else {
+                self.findings.tell(Kind::OrphanFile, object, "a block of it", "missing", "");
+                return Ok(());
+            };
+            let listed =
+                self.fs.block(physical).and_then(|block| orphan::parse(&block, physical, seed));
+            let listed = self.findings.note(Kind::OrphanFile, &object, "a block of it", listed)?;
+            for orphan in listed.unwrap_or_default() {
+                waiting += 1;
+                let (first, last) = (self.fs.geometry().first_ino, self.fs.geometry().inodes_count);
+                if orphan < first || orphan > last {
+                    let what = "an orphan it lists";
+                    self.findings.tell(Kind::OrphanFile, object.clone(), what, orphan, "");
+                } else {
+                    self.orphans.insert(orphan);
+                }
+            }
+        }
+        let present = sb.features().ro_compat.has(RoCompat::ORPHAN_PRESENT);
+        if waiting > 0 && !present {
+            self.findings.tell(Kind::OrphanFile, object, "its list", waiting, "empty");
+        }
+        Ok(())
+    }
+}
