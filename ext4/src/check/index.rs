@@ -15,6 +15,9 @@ const BLOCK_MASK: u32 = 0x0fff_ffff;
 /// The highest `hash_version` that is ever stored: the sign of characters is the superblock's.
 const LAST_VERSION: u8 = 2;
 
+/// `unused_flags`: the hash is not what the version says.
+const FLAG_INCOMPAT: u8 = 1;
+
 /// What a block of an indexed directory is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
@@ -61,7 +64,7 @@ impl Checker<'_> {
         for (what, found, most) in [
             ("the version of its hash", root.hash_version, LAST_VERSION),
             ("the depth of its index", root.indirect_levels, most),
-            ("the flags of its index", root.unused_flags, 0),
+            ("the flags of its index", root.unused_flags & FLAG_INCOMPAT, 0),
         ] {
             if found > most {
                 let expected = format_args!("at most {most}");

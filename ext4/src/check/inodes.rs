@@ -5,10 +5,12 @@ use super::finding::{FindingKind as Kind, FindingObject as Object};
 use crate::layout::checksum::{Checksums, GroupChecksum};
 use crate::layout::features::{Compat, Incompat, RoCompat};
 use crate::layout::group::INODE_UNINIT;
+use crate::layout::inline;
 use crate::layout::inode::{
-    BAD_INO, FLAG_EA_INODE, FLAG_ENCRYPT, FLAG_EXTENTS, FLAG_HUGE_FILE, FLAG_IMMUTABLE, FLAG_INDEX,
-    FLAG_INLINE_DATA, FileKind, Inode, RESIZE_INO, ROOT_INO,
+    BAD_INO, FLAG_CASEFOLD, FLAG_EA_INODE, FLAG_ENCRYPT, FLAG_EXTENTS, FLAG_HUGE_FILE,
+    FLAG_IMMUTABLE, FLAG_INDEX, FLAG_INLINE_DATA, FileKind, Inode, RESIZE_INO, ROOT_INO,
 };
+use crate::layout::xattr::parse_inode_space;
 use crate::{Result, le};
 
 /// Bytes of a table that are read at once, at least.
@@ -74,6 +76,11 @@ impl Checker<'_> {
         if ino == RESIZE_INO {
             return Ok(());
         }
+        if listed && mode == 0 {
+            let what = "an orphan";
+            self.findings.tell(Kind::Orphan, Object::Inode(ino), what, "not in use", "");
+            return Ok(());
+        }
         if links == 0 && !listed && !reserved {
             if mode != 0 && dtime == 0 {
                 let what = "i_dtime of an inode that is not in use";
@@ -81,7 +88,8 @@ impl Checker<'_> {
             }
             return Ok(());
         }
-        if reserved && raw.iter().all(|byte| *byte == 0) {
+        // Reserved inodes that were never used may hold anything.
+        if reserved && links == 0 {
             return Ok(());
         }
         let inode = self.parse(ino, raw)?;
@@ -89,7 +97,7 @@ impl Checker<'_> {
     }
 
     /// The inode, whatever is wrong with its checksum or its size.
-    fn parse(&mut self, ino: u32, raw: &[u8]) -> Result<Inode> {
+    pub(super) fn parse(&mut self, ino: u32, raw: &[u8]) -> Result<Inode> {
         let sums = self.fs.checksums();
         let object = Object::Inode(ino);
         let unsummed = Checksums { metadata: false, ..*sums };
@@ -127,16 +135,64 @@ impl Checker<'_> {
         }
         if inode.i_dtime() != 0 && !listed && !reserved {
             let dtime = inode.i_dtime();
-            self.findings.tell(Kind::DeletionTime, object, "i_dtime", dtime, 0);
+            self.findings.tell(Kind::DeletionTime, object.clone(), "i_dtime", dtime, 0);
         }
         self.inode_fields(ino, inode);
+        if inode.has_flag(FLAG_INLINE_DATA) {
+            self.inline_data(&object, inode);
+        }
         let unmapped = !self.inode_blocks(ino, inode)?;
+        if kind == Some(FileKind::Symlink) && !unmapped {
+            self.symlink(ino, inode)?;
+        }
         self.inode_xattrs(ino, inode)?;
         if let Some(met) = self.inodes.get_mut(&ino) {
             met.unmapped = unmapped;
         }
         if kind == Some(FileKind::Directory) && !reserved {
             self.directories.insert(ino, Place::default());
+        }
+        Ok(())
+    }
+
+    /// The kernel finds data in an inode by its attribute, which is there though it be empty.
+    fn inline_data(&mut self, object: &Object, inode: &Inode) {
+        let attributes = parse_inode_space(inode.extra_space()).unwrap_or_default();
+        let data = attributes.iter().find(|attribute| inline::is_data(attribute));
+        let Some(data) = data else {
+            let what = "the attribute of the data in it";
+            self.findings.tell(Kind::InlineData, object.clone(), what, "missing", "");
+            return;
+        };
+        let room = (inline::IN_BLOCK + data.value.as_ref().map_or(0, Vec::len)) as u64;
+        if inode.size() > room {
+            let (what, found) = ("the data in it", inode.size());
+            self.findings.tell(Kind::InlineData, object.clone(), what, found, room);
+        }
+    }
+
+    /// The target is as long as the inode says: no byte of it is zero, and one follows.
+    fn symlink(&mut self, ino: u32, inode: &Inode) -> Result<()> {
+        let object = Object::Inode(ino);
+        let target = self.fs.link_target(ino, inode);
+        let what = "the target of a symbolic link";
+        let target = self.findings.note(Kind::Symlink, &object, what, target)?;
+        let Some(target) = target.filter(|_| !inode.has_flag(FLAG_ENCRYPT)) else { return Ok(()) };
+        let block;
+        let whole: &[u8] = if inode.is_fast_symlink() {
+            block = inode.i_block().to_vec();
+            &block
+        } else if inode.has_flag(FLAG_INLINE_DATA) {
+            return Ok(());
+        } else {
+            let run = self.fs.block_map(ino, inode).and_then(|mut map| map.run(0));
+            let Some(at) = run.ok().and_then(|run| run.physical) else { return Ok(()) };
+            block = self.fs.block(at)?;
+            &block
+        };
+        let end = whole.get(target.len());
+        if end != Some(&0) {
+            self.findings.tell(Kind::Symlink, object, what, "longer than i_size", inode.size());
         }
         Ok(())
     }
@@ -173,6 +229,10 @@ impl Checker<'_> {
                 flag(FLAG_ENCRYPT) && !features.incompat.has(Incompat::ENCRYPT),
             ),
             (
+                "the flag `casefold`, without the feature,",
+                flag(FLAG_CASEFOLD) && !features.incompat.has(Incompat::CASEFOLD),
+            ),
+            (
                 "the flag `ea_inode`, without the feature,",
                 flag(FLAG_EA_INODE) && !features.incompat.has(Incompat::EA_INODE),
             ),
@@ -199,6 +259,11 @@ impl Checker<'_> {
         ];
         for (what, _) in wrong.iter().filter(|(_, wrong)| *wrong) {
             self.findings.tell(Kind::InodeField, object.clone(), what, "set", "");
+        }
+        let large = kind == Some(FileKind::Regular) && inode.size() >> 31 != 0;
+        if large && !features.ro_compat.has(RoCompat::LARGE_FILE) {
+            let (what, found) = ("i_size, without the feature `large_file`,", inode.size());
+            self.findings.tell(Kind::InodeSize, object.clone(), what, found, "below 2 GiB");
         }
         if special && inode.size() != 0 {
             let what = "i_size of a device, FIFO or socket";

@@ -104,13 +104,8 @@ impl Checker<'_> {
         let object = Object::Inode(ino);
         let root = ExtentNode::parse(&inode.i_block(), None, None);
         let root = self.findings.note(Kind::MapNode, &object, "the root of its extents", root)?;
-        let Some(root) = root.filter(|root| root.max == ROOT_ENTRIES) else {
+        let Some(root) = root else {
             walk.damaged = true;
-            if root_max(&inode.i_block()) != ROOT_ENTRIES {
-                let what = "eh_max of the root";
-                let found = root_max(&inode.i_block());
-                self.findings.tell(Kind::MapNode, object, what, found, ROOT_ENTRIES);
-            }
             return Ok(());
         };
         let seed = self.fs.inode_seed(ino, inode);
@@ -129,7 +124,8 @@ impl Checker<'_> {
                 self.findings.tell(Kind::MapNode, object.clone(), what, found, expected);
                 walk.damaged = true;
             }
-            if !is_root && usize::from(node.max) + 2 < room {
+            let room = if is_root { ROOT_ENTRIES.into() } else { room };
+            if usize::from(node.max) + 2 < room {
                 let what = "eh_max of a node";
                 self.findings.tell(Kind::MapNode, object.clone(), what, node.max, room);
             }
@@ -260,8 +256,4 @@ fn bounds(node: &ExtentNode) -> (Option<u64>, u64) {
             indexes.last().map_or(0, |i| u64::from(i.block) + 1),
         ),
     }
-}
-
-fn root_max(root: &[u8]) -> u16 {
-    le::get_or_zero(root, 4)
 }

@@ -72,7 +72,7 @@ impl Checker<'_> {
             for orphan in listed.unwrap_or_default() {
                 waiting += 1;
                 let (first, last) = (self.fs.geometry().first_ino, self.fs.geometry().inodes_count);
-                if orphan < first || orphan > last {
+                if orphan < first || orphan > last || self.special.contains(&orphan) {
                     let what = "an orphan it lists";
                     self.findings.tell(Kind::OrphanFile, object.clone(), what, orphan, "");
                 } else {

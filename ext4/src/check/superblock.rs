@@ -49,6 +49,8 @@ impl Checker<'_> {
         }
         if !features.compat.has(Compat::HAS_JOURNAL) {
             at_most("s_journal_inum without a journal", sb.s_journal_inum().into(), 0);
+            let asks = u64::from(features.incompat.has(Incompat::RECOVER));
+            at_most("needs_recovery without a journal", asks, 0);
         }
         // Without clusters the fields that describe them say the same as those of blocks.
         if !features.ro_compat.has(RoCompat::BIGALLOC) {

@@ -2,7 +2,7 @@
 
 use super::checker::Checker;
 use super::finding::{FindingKind as Kind, FindingObject as Object};
-use crate::layout::features::Incompat;
+use crate::layout::features::{Compat, Incompat};
 use crate::layout::inode::Inode;
 use crate::layout::xattr::{INDEX_SYSTEM, XATTR_MAGIC, XattrBlock};
 use crate::layout::xattr_hash::{block_hash, entry_hash};
@@ -35,6 +35,10 @@ impl Checker<'_> {
         let number = inode.file_acl();
         if number == 0 {
             return Ok(());
+        }
+        if !self.fs.superblock().features().compat.has(Compat::EXT_ATTR) {
+            let what = "i_file_acl, without the feature `ext_attr`,";
+            self.findings.tell(Kind::XattrSpace, object.clone(), what, number, 0);
         }
         if let Some(shared) = self.shared.get_mut(&number) {
             shared.users += 1;
@@ -150,7 +154,10 @@ fn entry<'a>(
     let name = bytes.get(at + ENTRY_HEADER..at + ENTRY_HEADER + usize::from(name_len))?;
     let value = if value_inum == 0 && size > 0 {
         let end = offset.checked_add(size as usize)?;
-        taken.push(offset..end);
+        // Values are filled up to words, which the kernel holds to be theirs, too.
+        let filled = offset.checked_add((size as usize).checked_next_multiple_of(4)?)?;
+        taken.push(offset..filled);
+        bytes.get(offset..filled)?;
         bytes.get(offset..end)?
     } else {
         &[]

@@ -89,6 +89,11 @@ impl JournalLocation {
             .any(|run| run.physical.is_some_and(|start| (start..start + run.len).contains(&number)))
     }
 
+    /// The blocks of the device that are the journal's.
+    pub(crate) fn runs(&self) -> impl Iterator<Item = std::ops::Range<u64>> + '_ {
+        self.runs.iter().filter_map(|run| run.physical.map(|start| start..start + run.len))
+    }
+
     /// Reads the journal's block `number`.
     ///
     /// # Errors

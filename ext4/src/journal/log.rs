@@ -136,7 +136,7 @@ impl Log {
         blocks_count: u64,
     ) -> Result<Self> {
         let (end, transactions) = scan(disk, location)?;
-        let forbidden = revokes(disk, location, end)?;
+        let forbidden = revokes(disk, location, end, blocks_count)?;
         let newest = collect(disk, location, end, &forbidden, blocks_count)?;
         Ok(Self { end, transactions, revoked: forbidden.len() as u64, newest })
     }
@@ -206,6 +206,7 @@ fn revokes(
     disk: &Arc<dyn Disk>,
     location: &JournalLocation,
     end: u32,
+    blocks_count: u64,
 ) -> Result<HashMap<u64, u32>> {
     let mut found: HashMap<u64, u32> = HashMap::new();
     let mut cursor = Cursor::new(disk, location);
@@ -214,8 +215,11 @@ fn revokes(
         let Some(step) = cursor.step(false)? else { return Err(corrupt(sequence)) };
         if let Step::Revoke(block) = step {
             for number in tags::revoked(&location.superblock, &block)? {
-                // Sequences ascend along the log, so the last one stands.
-                found.insert(number, sequence);
+                // Sequences ascend along the log, so the last one stands. Blocks that do not
+                // exist would only take memory.
+                if number < blocks_count {
+                    found.insert(number, sequence);
+                }
             }
         }
     }

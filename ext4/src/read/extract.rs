@@ -143,8 +143,12 @@ impl Filesystem {
             .map_err(|source| told(source.into()))?;
         let file = std::fs::File::from(fd);
         let inode = self.inode_in_use(entry.stat.ino)?;
-        let mut content = self.content(entry.stat.ino, &inode)?;
         let size = entry.stat.size;
+        if inode.size() != size {
+            let what = format!("inode {}: it changes while it is read", entry.stat.ino);
+            return Err(Error::Corrupt { what });
+        }
+        let mut content = self.content(entry.stat.ino, &inode)?;
         file.set_len(size).map_err(told)?;
         let mut buffer = vec![0; PIECE.min(usize::try_from(size).unwrap_or(PIECE))];
         let mut offset = 0;

@@ -176,8 +176,10 @@ impl BlockMap<'_> {
 
     fn collect_extents(&self, found: &mut TreeBlocks, limit: u64) -> Result<()> {
         let root = ExtentNode::parse(&self.root, None, None)?;
-        let mut waiting = vec![(root, 0..u64::MAX)];
-        while let Some((node, range)) = waiting.pop() {
+        // Nodes that wait are numbers: a tree of any width takes little memory.
+        let mut waiting: Vec<(u64, u16, Range<u64>)> = Vec::new();
+        let mut now = Some((root, 0..u64::MAX));
+        while let Some((node, range)) = now.take() {
             match node.entries {
                 Entries::Leaf(extents) => {
                     self.check_within(&range, extents.first().map(|e| e.block), || {
@@ -195,16 +197,17 @@ impl BlockMap<'_> {
                     // Last first, so that the first is taken from the stack first.
                     let mut end = range.end;
                     for index in indexes.iter().rev() {
-                        let block = self.fs.block(index.leaf)?;
-                        found.nodes.push(index.leaf);
-                        check_limit(found, limit)?;
-                        let child = ExtentNode::parse(&block, Some(node.depth - 1), self.seed)?;
-                        waiting.push((child, index.block.into()..end));
+                        waiting.push((index.leaf, node.depth - 1, index.block.into()..end));
                         end = index.block.into();
                     }
                 }
             }
             check_limit(found, limit)?;
+            if let Some((leaf, depth, range)) = waiting.pop() {
+                let block = self.fs.block(leaf)?;
+                found.nodes.push(leaf);
+                now = Some((ExtentNode::parse(&block, Some(depth), self.seed)?, range));
+            }
         }
         Ok(())
     }

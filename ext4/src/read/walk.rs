@@ -59,6 +59,8 @@ impl Filesystem {
     ) -> Result<()> {
         let mut left = *limits;
         let mut seen = HashSet::new();
+        // No block is two directories': all of them together are no longer than the filesystem.
+        let mut blocks = self.geometry().blocks_count;
         let top = WalkEntry { path: Vec::new(), depth: 0, stat: self.stat(top)? };
         let mut waiting = vec![(top.path, top.depth, top.stat.ino)];
         while let Some((path, depth, ino)) = waiting.pop() {
@@ -73,6 +75,10 @@ impl Filesystem {
                 let what = format!("directory inode {ino} has more than one place");
                 return Err(Error::Corrupt { what });
             }
+            let long = inode.size().div_ceil(self.geometry().block_size.into());
+            blocks = blocks.checked_sub(long).ok_or_else(|| Error::Corrupt {
+                what: format!("directory inode {ino}: all directories are too long together"),
+            })?;
             // What waits was counted against nothing yet, but is held in memory.
             let room = left.entries.saturating_sub(waiting.len() as u64);
             let mut items = self.list(ino, &inode, room)?;

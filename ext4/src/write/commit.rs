@@ -138,7 +138,14 @@ impl Volume {
     pub(super) fn check_journal(&self) -> Result<()> {
         let filesystem = Filesystem::open_as_is(Arc::clone(&self.below))?;
         match JournalLocation::find(&filesystem)? {
-            Some(journal) => transaction::check(&journal),
+            Some(journal) => {
+                // Its log is written: nothing else may lie there.
+                if journal.runs().any(|run| self.metadata.within(run).next().is_some()) {
+                    let what = "the journal lies where metadata does".to_owned();
+                    return Err(Error::Corrupt { what });
+                }
+                transaction::check(&journal)
+            }
             None if self.sb.s_state() & STATE_VALID == 0 => {
                 let what = "it has no journal and was cut off while being changed: run e2fsck -p";
                 Err(Error::Corrupt { what: what.to_owned() })

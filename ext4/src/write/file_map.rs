@@ -84,9 +84,25 @@ impl Volume {
         if inode.has_flag(FLAG_INLINE_DATA) {
             return Ok(FileMap::default());
         }
-        if !inode.has_flag(FLAG_EXTENTS) {
-            return self.load_indirect_map(ino, inode);
+        let map = if inode.has_flag(FLAG_EXTENTS) {
+            self.load_extents(ino, inode)?
+        } else {
+            self.load_indirect_map(ino, inode)?
+        };
+        // Some of these blocks may be written: none of them may be somebody else's.
+        let data = map.extents.iter().map(|e| e.start..e.start + u64::from(e.len));
+        for run in data.chain(map.nodes.iter().map(|node| *node..*node + 1)) {
+            let inside = self.geometry.is_data_block(run.start)
+                && self.geometry.is_data_block(run.end.saturating_sub(1));
+            if !inside || self.metadata.within(run.clone()).next().is_some() {
+                let what = format!("inode {ino}: blocks {run:?} cannot be its");
+                return Err(Error::Corrupt { what });
+            }
         }
+        Ok(map)
+    }
+
+    fn load_extents(&mut self, ino: u32, inode: &Inode) -> Result<FileMap> {
         let mut map = FileMap::default();
         let mut seen = HashSet::new();
         let root = ExtentNode::parse(&inode.i_block(), None, None)?;

@@ -130,6 +130,11 @@ pub(super) fn plan(
     if changes.logged.is_empty() {
         return Ok(None);
     }
+    let changed = changes.direct.iter().chain(&changes.logged);
+    if let Some((block, _)) = changed.into_iter().find(|(block, _)| journal.owns(*block)) {
+        let what = format!("block {block} is the journal's and somebody else's");
+        return Err(Error::Corrupt { what });
+    }
     let block_size = journal.block_size();
     let offset = |block: u64| block * block_size as u64;
     let over = |new: &Superblock, recover| encode_over(&superblocks.old, &asking(new, recover));
