@@ -1,6 +1,6 @@
 # The only door: every way to build, run and prove banger.
 PREFIX ?= /usr/local
-.PHONY: help build run test check bench soak install uninstall clean
+.PHONY: help build run test check bench fuzz soak install uninstall clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -19,6 +19,9 @@ check: ## formatting, lints, licences, documentation
 
 bench: ## measures a run's stages into docs/performance.md
 	@scripts/bench.sh
+
+fuzz: ## filesystems damaged on purpose, 100,000 of them: within the hour
+	@scripts/fuzz.sh
 
 soak: ## what the suites run once, at length: hours
 	@scripts/soak.sh

@@ -44,6 +44,9 @@ while [ "$kills" -gt 0 ]; do
     seed=$((seed + 1))
 done
 
+say "filesystems damaged on purpose"
+scripts/fuzz.sh 2>&1 | tee >(grep --line-buffered '^RESULT ' >>"$results") || status=1
+
 say "results:"
 sed 's/^RESULT /    /' "$results"
 exit "$status"

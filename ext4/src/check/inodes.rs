@@ -88,8 +88,11 @@ impl Checker<'_> {
             }
             return Ok(());
         }
-        // Reserved inodes that were never used may hold anything.
+        // Reserved inodes that were never used may hold anything, but that of bad blocks is read.
         if reserved && links == 0 {
+            if ino == BAD_INO && raw.iter().any(|byte| *byte != 0) {
+                self.parse(ino, raw)?;
+            }
             return Ok(());
         }
         let inode = self.parse(ino, raw)?;
@@ -197,7 +200,7 @@ impl Checker<'_> {
         Ok(())
     }
 
-    fn inode_fields(&mut self, ino: u32, inode: &Inode) {
+    pub(super) fn inode_fields(&mut self, ino: u32, inode: &Inode) {
         let object = Object::Inode(ino);
         let features = self.fs.superblock().features();
         let kind = inode.kind();

@@ -23,6 +23,7 @@ impl Checker<'_> {
         let mut raw = vec![0; self.fs.geometry().inode_size.into()];
         self.fs.disk().read_at(self.fs.inode_position(RESIZE_INO)?, &mut raw)?;
         let inode = self.parse(RESIZE_INO, &raw)?;
+        self.inode_fields(RESIZE_INO, &inode);
         if inode.file_acl() != 0 {
             let (what, found) = ("i_file_acl", inode.file_acl());
             self.findings.tell(Kind::ResizeInode, object.clone(), what, found, 0);

@@ -10,7 +10,7 @@ use crate::layout::inode::{FileKind, Inode};
 use crate::layout::superblock::STATE_ERROR;
 use crate::{Error, Result, le};
 
-/// Blocks below which the kernel takes no journal.
+/// Blocks that fast commits must leave to the log.
 const LEAST_LOG: u64 = 1024;
 /// `mmp_magic`.
 const MMP_MAGIC: u32 = 0x004d_4d50;
@@ -106,7 +106,12 @@ impl Checker<'_> {
     fn journal(&mut self) -> Result<()> {
         let found = match JournalLocation::find(self.fs) {
             // On another device: nothing of it lies here.
-            Err(Error::Incompatible { .. }) if self.fs.superblock().s_journal_inum() == 0 => None,
+            Err(Error::Incompatible { .. })
+                if self.fs.superblock().s_journal_inum() == 0
+                    && self.fs.superblock().s_journal_dev() != 0 =>
+            {
+                None
+            }
             found => {
                 let what = "its place or superblock";
                 self.findings.note(Kind::Journal, &Object::Journal, what, found)?.flatten()
@@ -119,7 +124,8 @@ impl Checker<'_> {
             let what = "s_start, with nobody to replay it";
             self.findings.tell(Kind::Journal, Object::Journal, what, start, 0);
         }
-        if journal.superblock.log_end() < LEAST_LOG {
+        let divided = journal.superblock.fast_commit_blocks() > 0;
+        if divided && journal.superblock.log_end() < LEAST_LOG {
             let found = journal.superblock.log_end();
             let expected = format_args!("at least {LEAST_LOG}");
             self.findings.tell(Kind::Journal, Object::Journal, "its length", found, expected);
@@ -159,6 +165,10 @@ impl Checker<'_> {
         if inode.kind() != Some(FileKind::Regular) {
             let what = "the type of the journal's inode";
             self.findings.tell(Kind::Journal, Object::Inode(ino), what, "another", "a file");
+        }
+        if !inode.size().is_multiple_of(self.fs.geometry().block_size.into()) {
+            let (what, found) = ("i_size of the journal", inode.size());
+            self.findings.tell(Kind::Journal, Object::Inode(ino), what, found, "whole blocks");
         }
     }
 }

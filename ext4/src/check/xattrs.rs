@@ -4,7 +4,7 @@ use super::checker::Checker;
 use super::finding::{FindingKind as Kind, FindingObject as Object};
 use crate::layout::features::{Compat, Incompat};
 use crate::layout::inode::Inode;
-use crate::layout::xattr::{INDEX_SYSTEM, XATTR_MAGIC, XattrBlock};
+use crate::layout::xattr::{XATTR_MAGIC, XattrBlock};
 use crate::layout::xattr_hash::{block_hash, entry_hash};
 use crate::{Result, le};
 
@@ -113,7 +113,6 @@ impl Checker<'_> {
     }
 
     fn entry(&mut self, object: &Object, entry: &Entry<'_>, in_inode: bool) {
-        let data = entry.index == INDEX_SYSTEM && entry.name == b"data";
         if entry.index == 0 || entry.index > LAST_INDEX {
             let what = "e_name_index of an attribute";
             self.findings.tell(Kind::XattrEntry, object.clone(), what, entry.index, "");
@@ -128,8 +127,8 @@ impl Checker<'_> {
             }
             return;
         }
-        // In inodes, older systems wrote no hash; of inline data nobody does.
-        if in_inode && entry.hash == 0 || data {
+        // In inodes, older systems wrote no hash.
+        if in_inode && entry.hash == 0 {
             return;
         }
         let right = entry_hash(entry.name, entry.value);
@@ -160,6 +159,8 @@ fn entry<'a>(
         bytes.get(offset..filled)?;
         bytes.get(offset..end)?
     } else {
+        // Nothing, which still has a place.
+        bytes.get(if value_inum == 0 { offset } else { 0 }..)?;
         &[]
     };
     Some(Entry { index: le::get(bytes, at + 1)?, name, value, value_inum, hash })
