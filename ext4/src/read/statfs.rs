@@ -46,7 +46,11 @@ impl Filesystem {
             blocks_free,
             blocks_available: blocks_free.saturating_sub(sb.r_blocks_count() + kept),
             inodes: geometry.inodes_count,
-            inodes_free: self.descriptors().iter().map(GroupDescriptor::free_inodes_count).sum(),
+            inodes_free: self
+                .descriptors()
+                .iter()
+                .map(GroupDescriptor::free_inodes_count)
+                .fold(0, u32::saturating_add),
         }
     }
 

@@ -101,6 +101,14 @@ impl Volume {
             let at = (number % per_block) as usize * size;
             let bytes = block.get(at..at + size).unwrap_or_default();
             let descriptor = GroupDescriptor::parse(bytes, number, &checksums)?;
+            // Counts are added up and added to: impossible ones would go over.
+            if descriptor.free_blocks_count() > geometry.clusters_per_group
+                || descriptor.free_inodes_count() > geometry.inodes_per_group
+                || descriptor.used_dirs_count() > geometry.inodes_per_group
+            {
+                let what = format!("group {number}: its counts are impossible");
+                return Err(Error::Corrupt { what });
+            }
             groups.push(Group { descriptor, changed: false, blocks: None, inodes: None });
         }
         let descriptors: Vec<_> = groups.iter().map(|group| group.descriptor).collect();
