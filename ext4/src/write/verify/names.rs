@@ -140,21 +140,22 @@ fn arrived(
     if after.fs.has_types() && inode.kind().is_some_and(|kind| kind.dirent_type() != file_type) {
         return wrong(format!("{} names another type", shown()));
     }
-    if is_directory(inode) && dots(after, ino, inode)?.is_some_and(|dots| dots != (ino, parent)) {
+    if is_directory(inode) && dots(after, ino, inode)? != (ino, parent) {
         return wrong(format!("{}: its `.` or `..` leads elsewhere", shown()));
     }
     Ok(is_directory(inode))
 }
 
-/// Where `.` and `..` of a directory lead, where these have a block.
-fn dots(view: &View, ino: u32, inode: &Inode) -> Result<Option<(u32, u32)>> {
+/// Where `.` and `..` of a directory lead. One that lies in its inode keeps the number of its
+/// parent alone.
+fn dots(view: &View, ino: u32, inode: &Inode) -> Result<(u32, u32)> {
     if inode.has_flag(FLAG_INLINE_DATA) {
-        return Ok(None);
+        return Ok((ino, le::get_or_zero(&inode.i_block(), 0)));
     }
     let first = view.fs.block_map(ino, inode)?.run(0)?.physical.unwrap_or(0);
     let block = view.fs.block(first)?;
     let word = |at| le::get_or_zero::<u32>(&block, at);
-    Ok(Some((word(DOT), word(DOT_DOT))))
+    Ok((word(DOT), word(DOT_DOT)))
 }
 
 /// Counts of links against what came and went.
