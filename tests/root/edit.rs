@@ -33,7 +33,7 @@ fn seeded(folder: &Path, name: &str, arguments: &[&str]) -> std::path::PathBuf {
 }
 
 pub(crate) fn change(batch: &mut Batch) -> banger_ext4::Result<()> {
-    let big: Vec<u8> = (0..3_000_000_u32).flat_map(u32::to_le_bytes).collect();
+    let big: Vec<u8> = (0..300_000_u32).flat_map(u32::to_le_bytes).collect();
     batch.write_file(&path("/etc/hostname"), FILE, b"web\n")?;
     batch.write_file(&path("/etc/resolv.conf"), FILE, b"nameserver 10.0.2.3\n")?;
     batch.write_file(&path("/etc/conf1"), Attributes { mode: 0o600, uid: 70_000, gid: 5 }, b"")?;

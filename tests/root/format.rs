@@ -10,6 +10,8 @@ use crate::needs_kernel;
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
+/// That of [`options`].
+const UUID: &str = "30313233-3435-3637-3839-616263646566";
 
 fn options() -> FormatOptions {
     let now = Timestamp { seconds: 1_700_000_000, nanoseconds: 5 };
@@ -65,6 +67,8 @@ fn options_are_kept() {
         FormatOptions { inodes: Inodes::Ratio(1 << 20), ..options() },
         FormatOptions { journal: Journal::None, ..options() },
         FormatOptions { journal: Journal::Blocks(60_000), ..options() },
+        FormatOptions { orphan_file: true, csum_seed: true, ..options() },
+        FormatOptions { orphan_file: true, block_size: Some(1024), ..options() },
         FormatOptions { reserved_percent: 0, label: b"a label".to_vec(), ..options() },
     ];
     for options in &variations {
@@ -77,13 +81,23 @@ fn options_are_kept() {
 #[test]
 fn sparse_files_of_terabytes_cost_their_descriptors() {
     needs_kernel!();
-    for (size, most) in [(1u64 << 40, 30 * MIB), (6 << 40, 200 * MIB)] {
+    // As large as a file can be on ext4; with fewer inodes than usual, since e2fsck takes 60
+    // bytes of memory for each of them.
+    let few = FormatOptions { inodes: Inodes::Ratio(4 << 20), ..options() };
+    let largest = (16 << 40) - 4096;
+    let all = [(1u64 << 40, 30 * MIB, options()), (largest, 600 * MIB, few)];
+    for (size, most, options) in all {
         let folder = tempfile::tempdir().unwrap();
         let image = folder.path().join("image");
-        make(&image, size, &options());
+        make(&image, size, &options);
         use std::os::unix::fs::MetadataExt;
         let taken = std::fs::metadata(&image).unwrap().blocks() * 512;
         assert!(taken < most, "{size} takes {taken}");
+        let lines = kernel::mounted(&image, "rw", |top| {
+            std::fs::write(top.join("file"), "content").unwrap();
+            kernel::list(top)
+        });
+        assert_eq!(lines.len(), 3, "{lines:?}");
         fsck::assert_clean(&image);
     }
 }
@@ -116,13 +130,22 @@ fn dump(image: &Path) -> Vec<String> {
 #[test]
 fn it_is_what_mke2fs_would_have_made() {
     needs_kernel!();
-    for size in [MIB, 8 * MIB, 64 * MIB, 600 * MIB, 8 * GIB, 300 * GIB, 5 << 40] {
+    let newer = FormatOptions { orphan_file: true, csum_seed: true, ..options() };
+    for (size, options) in [MIB, 8 * MIB, 64 * MIB, 600 * MIB, 8 * GIB, 300 * GIB, 5 << 40]
+        .map(|size| (size, options()))
+        .into_iter()
+        .chain([9 * MIB, 600 * MIB, 8 * GIB].map(|size| (size, newer.clone())))
+    {
         let folder = tempfile::tempdir().unwrap();
         let (ours, theirs) = (folder.path().join("ours"), folder.path().join("theirs"));
-        make(&ours, size, &options());
+        make(&ours, size, &options);
+        let features = match options.orphan_file {
+            true => "orphan_file,metadata_csum_seed",
+            false => "^orphan_file,^metadata_csum_seed",
+        };
         std::fs::File::create(&theirs).unwrap().set_len(size).unwrap();
         let status = Command::new("/usr/sbin/mkfs.ext4")
-            .args(["-q", "-F", "-E", "nodiscard,lazy_journal_init=1"])
+            .args(["-q", "-F", "-U", UUID, "-E", "nodiscard,lazy_journal_init=1", "-O", features])
             .arg(&theirs)
             .stderr(std::process::Stdio::null())
             .status();

@@ -18,6 +18,9 @@ const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 const FILE: Attributes = Attributes { mode: 0o644, uid: 0, gid: 0 };
 
+const EXT3: &str =
+    "none,has_journal,filetype,large_file,dir_index,ext_attr,sparse_super,resize_inode";
+
 fn options() -> FormatOptions {
     let now = Timestamp { seconds: 1_700_000_000, nanoseconds: 5 };
     FormatOptions { zeroed: true, ..FormatOptions::new(*b"0123456789abcdef", [7; 16], now) }
@@ -90,6 +93,8 @@ fn e2fsck_and_the_kernel_take_what_has_grown() {
         ("uninit_bg", 60 * MIB, Some(&["-O", "^metadata_csum,uninit_bg"]), &[300 * MIB]),
         ("2k, small inodes", 60 * MIB, Some(&["-b", "2048", "-I", "128"]), &[300 * MIB, 6 * GIB]),
         ("no journal", 60 * MIB, Some(&["-O", "^has_journal"]), &[300 * MIB]),
+        ("ext3", 60 * MIB, Some(&["-b", "1024", "-O", EXT3]), &[61 * MIB, 300 * MIB]),
+        ("inline_data", 60 * MIB, Some(&["-O", "inline_data"]), &[300 * MIB]),
         ("orphan_file, csum_seed", 64 * MIB, Some(&["-O", "orphan_file"]), &[3 * GIB]),
         (
             "every group has copies",

@@ -1,8 +1,9 @@
 //! Files mapped by blocks of pointers, as ext2 and ext3 have them.
 
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use banger_ext4::{Attributes, Batch, Flush, HostTree, ImagePath, Ownership};
+use banger_ext4::{Attributes, Batch, Error, Flush, HostTree, ImagePath, Ownership};
 use banger_tests::image::{assert_right, disk, path};
 use banger_tests::profile::Profile;
 use banger_tests::{engine, fsck, kernel, manifest, root};
@@ -78,6 +79,44 @@ fn every_level_of_pointers_is_written_and_freed() {
         batch.commit(Flush::ProcessSafe).unwrap();
         fsck::assert_clean(&image);
         assert_eq!(free(&image), before - 1, "{name}: everything but a block is free again");
+    }
+}
+
+#[test]
+fn the_longest_file_is_the_kernels() {
+    needs_kernel!();
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("image");
+    // The kernel that counts the pointers exactly allows a little more.
+    for (name, exact) in
+        [("ext2-small", true), ("ext2", false), ("no-extents", true), ("no-huge_file", true)]
+    {
+        Profile::named(name).make(&image, 32 << 20);
+        let mut batch = Batch::open(disk(&image)).unwrap();
+        let refused = batch.write_file_from(&path("/long"), FILE, 5 << 40, &mut std::io::empty());
+        let Error::TooLarge { limit, .. } = refused.unwrap_err() else { panic!("{name}") };
+        batch.write_file(&path("/short"), FILE, b"x").unwrap();
+        batch.commit(Flush::ProcessSafe).unwrap();
+        kernel::mounted(&image, "rw", |top| {
+            let file = std::fs::File::create(top.join("kernels")).unwrap();
+            file.set_len(limit).unwrap_or_else(|error| panic!("{name}: {limit}: {error}"));
+            assert_eq!(file.set_len(limit + 1).is_err(), exact, "{name}: {limit}");
+            file.set_len(0).unwrap();
+        });
+        fsck::assert_clean(&image);
+        // In a file of that length all is found again.
+        if name == "ext2-small" {
+            let tree = folder.path().join("long");
+            std::fs::create_dir(&tree).unwrap();
+            let file = std::fs::File::create(tree.join("long")).unwrap();
+            file.set_len(limit).unwrap();
+            file.write_all_at(b"the end", limit - 7).unwrap();
+            ingest(&image, &tree);
+            fsck::assert_clean(&image);
+            let mut bytes = [0; 9];
+            let read = engine::open(&image).read_range(&path("/long"), limit - 9, &mut bytes);
+            assert_eq!((read.unwrap(), &bytes), (9, b"\0\0the end"));
+        }
     }
 }
 

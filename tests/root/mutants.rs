@@ -29,6 +29,9 @@ fn change(disk: &Arc<dyn Disk>) -> Result<()> {
         batch.write_file(&path("/many/inserted-name"), FILE, &content),
         batch.symlink(&path("/long"), &[b't'; 100], 0, 0),
         batch.remove(&path("/etc/f2")),
+        batch.write_file(&path("/etc/few/a-name-that-does-not-fit-an-inode"), FILE, b"x"),
+        batch.rename(&path("/etc/few"), &path("/few")),
+        batch.remove(&path("/few/a")),
         batch.set_attributes(&path("/big"), FILE),
         batch.remove_recursive(&path("/many")),
         batch.fix_root(),
@@ -55,10 +58,12 @@ fn mutated_images_are_refused_or_changed() {
         // Without checksums the damage gets everywhere.
         &["-b", "1024", "-O", "^metadata_csum,^64bit", "-J", "size=1"][..],
         &["-b", "1024", "-J", "size=1"],
+        &["-b", "1024", "-O", "none,has_journal,filetype,dir_index,ext_attr", "-J", "size=1"],
+        &["-b", "1024", "-O", "^metadata_csum,^64bit,inline_data", "-J", "size=1"],
     ] {
         fsck::mke2fs(&image, 4 << 20, arguments);
         kernel::mounted(&image, "rw", |top| {
-            let script = r#"cd "$1"; mkdir etc many etc/sub
+            let script = r#"cd "$1"; mkdir etc many etc/sub etc/few; touch etc/few/a etc/few/b
                 for n in $(seq 10); do echo $n > etc/f$n; done
                 head -c 400000 /dev/urandom > big; ln -s "$(printf 'x%.0s' $(seq 90))" long
                 setfattr -n user.long -v "$(printf 'v%.0s' $(seq 500))" etc/f1

@@ -35,7 +35,7 @@ fn batch(image: &Path, profile: &Profile) {
     assert!(has("/usr/sbin/banger-network file 0755 0:0 size=10"), "{lines:#?}");
     assert!(has("/sbin link 0777"), "{lines:#?}");
     assert!(has("/usr/sbin dir 0711"));
-    assert!(has("/usr/bin/big file 0644 0:0 size=12000000"));
+    assert!(has("/usr/bin/big file 0644 0:0 size=1200000"));
     assert!(has("/usr/bin/tool file 0644 0:0 size=300000"), "the other name keeps its content");
     assert!(has("/etc/resolv.conf file 0644 0:0 size=20"), "a link is replaced");
     assert!(has("/etc/conf1 file 0600 70000:5 size=0"));

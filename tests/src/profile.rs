@@ -182,6 +182,17 @@ pub const PROFILES: &[Profile] = &[
         "sparse_super2",
         &["-b1024", "-I256", "-O", concat!(ext4!(), ",sparse_super2,^resize_inode")],
     ),
+    atomic(
+        "sparse_super2-no-copies",
+        &[
+            "-b1024",
+            "-I256",
+            "-Enum_backup_sb=0",
+            "-O",
+            concat!(ext4!(), ",sparse_super2,^resize_inode"),
+        ],
+    ),
+    atomic("large-flex_bg", &["-b1024", "-I256", "-g1024", "-G64", "-O", newest!()]),
     atomic("meta_bg", &["-b1024", "-I256", "-O", concat!(ext4!(), ",meta_bg,^resize_inode")]),
     atomic("small-groups", &["-b1024", "-I256", "-g1024", "-N4096", "-O", ext4!()]),
     atomic("large_dir", &["-b1024", "-I256", "-O", concat!(newest!(), ",large_dir")]),

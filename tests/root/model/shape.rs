@@ -82,7 +82,8 @@ fn near_full(image: &Path, tree: &mut Tree, random: &mut Random) {
     let mut batch = Batch::open(disk(image)).unwrap();
     let statfs = batch.filesystem().unwrap().statfs();
     let left = 10 + random.below(200);
-    let blocks = statfs.blocks_free.saturating_sub(left);
+    // Blocks of pointers, where there are no extents, are one in 256.
+    let blocks = statfs.blocks_free.saturating_sub(left) * 127 / 128;
     let len = blocks as usize * statfs.block_size as usize;
     put(&mut batch, tree, b"/filler", Content::Solid { seed: 1, len });
     batch.commit_in_order(Flush::ProcessSafe).unwrap();
