@@ -377,7 +377,8 @@ fn without_a_journal_it_is_said_that_it_was_not_one_unit() {
     let image = File::options().read(true).write(true).open(place.path("image")).unwrap();
     let disk = Arc::new(FileDisk::new(image).unwrap());
     Batch::create(disk, &options).unwrap().commit(Flush::ProcessSafe).unwrap();
-    let output = place.owner.run(place.words(&["put", "~image", "~bin/banger", "/"]));
+    std::fs::write(place.path("note"), "a few bytes").unwrap();
+    let output = place.owner.run(place.words(&["put", "~image", "~note", "/"]));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && said.contains("no journal"), "{said}");
     place.filesystem();

@@ -105,7 +105,7 @@ fn a_restart_a_change_and_a_wait_are_asked_as_typed() {
     let calls = place.calls();
     assert_eq!(calls[1], "restart web Some(5000)");
     assert!(calls[2].contains("memory: Some(Mib(2048))"), "{}", calls[2]);
-    assert!(calls[2].ends_with("lifetime: Some(Unlimited) }"), "{}", calls[2]);
+    assert!(calls[2].contains("lifetime: Some(Unlimited)"), "{}", calls[2]);
     assert_eq!(calls[3..], ["wait web ssh Some(60000)", "wait web stopped None"]);
 }
 
