@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use banger_ext4::{
-    Attributes, Batch, Disk, FileDisk, Filesystem, Flush, FormatOptions, ImagePath, Ownership, ReadAhead,
-    TarStream, Timestamp, copy_subtree,
+    Attributes, Batch, Disk, FileDisk, Filesystem, Flush, FormatOptions, ImagePath, Ownership,
+    ReadAhead, TarStream, Timestamp, copy_subtree,
 };
 
 use crate::Result;

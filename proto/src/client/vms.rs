@@ -65,7 +65,7 @@ impl Client {
     /// Waits until a VM is where it is awaited, or until `timeout` is over.
     ///
     /// # Errors
-    /// The daemon's refusal; [`Code::DeadlineExceeded`] when the time is over.
+    /// The daemon's refusal; [`crate::Code::DeadlineExceeded`] when the time is over.
     pub async fn wait_vm(
         &mut self,
         vm: &VmRef,
@@ -92,7 +92,7 @@ impl Client {
     /// Removes a VM whose record cannot be read, with all its files.
     ///
     /// # Errors
-    /// The daemon's refusal; [`Code::NotFound`] also for a VM in good order.
+    /// The daemon's refusal; [`crate::Code::NotFound`] also for a VM in good order.
     pub async fn remove_broken_vm(&mut self, vm: &VmRef) -> Result<BrokenVm> {
         let request = wire::RemoveBrokenVmRequest { vm: reference(vm) };
         Ok(self.inner.remove_broken_vm(request).await?.into_inner().try_into()?)
