@@ -163,14 +163,22 @@ async fn connect_or_start(paths: &Paths) -> Result<Client, DaemonError> {
         return Ok(client);
     }
     let program = find::find().map_err(|searched| DaemonError::NotFound { searched })?;
-    let mut starting = Starting::spawn(&program)
-        .map_err(|source| DaemonError::Spawn { program: program.clone(), source })?;
+    let failed = |source| DaemonError::Spawn { program: program.clone(), source };
+    let mut starting = Starting::spawn(&program).map_err(failed)?;
     let mut ended: Option<(ExitStatus, Instant)> = None;
+    let mut again = false;
     loop {
         if let Some(client) = attempt(&socket).await? {
             return Ok(client);
         }
         match ended {
+            // It ended well since another has the lock, and nobody reaches that one: it may
+            // have been about to end.
+            Some((status, since)) if status.success() && since.elapsed() > GRACE && !again => {
+                again = true;
+                starting = Starting::spawn(&program).map_err(failed)?;
+                ended = None;
+            }
             Some((status, since)) if since.elapsed() > GRACE || begun.elapsed() > PATIENCE => {
                 return Err(DaemonError::Ended { status, words: starting.last_words() });
             }
@@ -179,10 +187,7 @@ async fn connect_or_start(paths: &Paths) -> Result<Client, DaemonError> {
                 return Err(DaemonError::Silent { words: starting.last_words() });
             }
             None => {
-                ended = starting
-                    .ended()
-                    .map_err(|source| DaemonError::Spawn { program: program.clone(), source })?
-                    .map(|status| (status, Instant::now()));
+                ended = starting.ended().map_err(failed)?.map(|status| (status, Instant::now()));
             }
         }
         sleep(LOOK).await;

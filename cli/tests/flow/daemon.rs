@@ -87,6 +87,14 @@ fn one_that_answers_elsewhere_is_told() {
 }
 
 #[test]
+fn one_that_is_about_to_end_is_followed() {
+    let place = Place::new(&["another is ending"]);
+    let ran = place.run(&["ls"]);
+    assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
+    assert_eq!(place.calls(), ["started"]);
+}
+
+#[test]
 fn a_folder_that_others_may_enter_is_not_trusted() {
     let place = Place::new(&[]);
     place.run(&["ls"]);
