@@ -83,6 +83,8 @@ CARGO_TARGET_DIR=target/bench-build cargo run --quiet --release --locked --manif
 {
     echo "$machine, e2fsprogs $(mke2fs -V 2>&1 | awk 'NR == 1 { print $2 }')."
     echo
+    echo "![What each side took](performance.svg)"
+    echo
     cat target/bench/tables.md
 } | put_section "the engine"
 cat "$record"
