@@ -17,7 +17,7 @@ test: ## every suite
 check: ## formatting, lints, licences, documentation
 	@scripts/check.sh
 
-bench: ## measures a run's stages into docs/performance.md
+bench: ## a run's stages, and the engine beside its peers, into docs/performance.md
 	@scripts/bench.sh
 
 fuzz: ## filesystems damaged on purpose, 100,000 of them: within the hour

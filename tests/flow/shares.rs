@@ -2,7 +2,7 @@
 //! ends of their sockets.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use banger_tests::owner::Owner;
@@ -87,7 +87,7 @@ pub fn until(what: &str, mut is: impl FnMut() -> bool) {
     }
 }
 
-fn share(folder: &std::path::Path, rest: &str) -> String {
+fn share(folder: &Path, rest: &str) -> String {
     format!("{}:{rest}", folder.display())
 }
 
@@ -238,19 +238,17 @@ fn a_folder_is_served_while_its_vm_runs() {
     assert_eq!(fs::read_to_string(source.join("file")).unwrap(), "of the host");
 }
 
+/// The VM `web`, which has the folder at `/src`.
+fn create(place: &Place, source: &Path) {
+    let share = share(source, "/src");
+    place.owner.ok(["create", "--name", "web", "--image", "sharing", "-v", &share]);
+}
+
 #[test]
 fn a_folder_that_is_gone_or_another_is_not_shared() {
     let Some(place) = place() else { return };
     let source = folder(&place, "src");
-    place.owner.ok([
-        "create",
-        "--name",
-        "web",
-        "--image",
-        "sharing",
-        "-v",
-        &share(&source, "/src"),
-    ]);
+    create(&place, &source);
     let moved = place.owner.home().join("moved");
     fs::rename(&source, &moved).unwrap();
     let start = |said: &str| {
@@ -286,15 +284,7 @@ fn a_folder_that_is_gone_or_another_is_not_shared() {
 fn a_start_that_fails_or_is_cut_off_leaves_no_file_server() {
     let Some(place) = place() else { return };
     let source = folder(&place, "src");
-    place.owner.ok([
-        "create",
-        "--name",
-        "web",
-        "--image",
-        "sharing",
-        "-v",
-        &share(&source, "/src"),
-    ]);
+    create(&place, &source);
     place.mode("ends-at-once");
     let said = place.fails(&["start", "web"]);
     assert!(said.contains("the VMM would not start"), "{said}");

@@ -1,7 +1,6 @@
 //! Hostile images: whatever bytes change, reading ends, and ends without a panic.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use banger_ext4::{
     Attributes, Batch, Disk, FileKind, Filesystem, Flush, ImagePath, Limits, MemoryDisk, check,
@@ -133,7 +132,6 @@ fn torture(name: &str, options: &[&str], dirty: bool, rounds: u64, work: fn(Vec<
         // needs_recovery, so that the journal is believed.
         start[1024 + 0x60] |= 4;
     }
-    let mut slowest = (Duration::ZERO, 0);
     for round in 0..rounds {
         let mut random = Random((round + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let mut bytes = start.clone();
@@ -146,13 +144,9 @@ fn torture(name: &str, options: &[&str], dirty: bool, rounds: u64, work: fn(Vec<
                 *to = *from;
             }
         }
-        let begun = Instant::now();
         let result = std::panic::catch_unwind(|| work(bytes));
         assert!(result.is_ok(), "{name}: round {round} panicked");
-        slowest = slowest.max((begun.elapsed(), round));
     }
-    // Generous: tests share the machine. A loop without an end takes longer still.
-    assert!(slowest.0 < Duration::from_secs(20), "{name}: {slowest:?}");
 }
 
 #[test]
