@@ -195,4 +195,32 @@ mod tests {
             |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-".contains(&byte);
         assert!(ids.iter().all(|id| id.len() <= 255 && id.bytes().all(legal)));
     }
+
+    /// What is installed for polkit.
+    const POLICY: &str = include_str!("../../packaging/polkit/dev.banger.roothelper.policy");
+    const RULES: &str = include_str!("../../packaging/polkit/dev.banger.roothelper.rules");
+
+    #[test]
+    fn polkit_is_told_of_every_action_and_nobody_is_let_in_by_default() {
+        assert_eq!(POLICY.matches("<action ").count(), Action::ALL.len());
+        for action in Action::ALL {
+            let (_, text) = POLICY.split_once(&format!("<action id=\"{}\">", action.id())).unwrap();
+            let (text, _) = text.split_once("</action>").unwrap();
+            for line in [
+                "<allow_any>auth_admin</allow_any>",
+                "<allow_inactive>auth_admin</allow_inactive>",
+                "<allow_active>auth_admin_keep</allow_active>",
+                "<message>Authentication is required",
+                "<description>",
+            ] {
+                assert!(text.contains(line), "{}: {line}", action.id());
+            }
+        }
+    }
+
+    #[test]
+    fn the_rules_name_every_action() {
+        let named: BTreeSet<_> = RULES.split('"').filter(|word| word.starts_with("dev.")).collect();
+        assert_eq!(named, Action::ALL.into_iter().map(Action::id).collect());
+    }
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use banger_tests::repository;
 
-fn files(folder: &Path) -> Vec<String> {
+pub(crate) fn files(folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
     let mut open = vec![folder.to_owned()];
     while let Some(here) = open.pop() {

@@ -1,7 +1,9 @@
 //! Tests about the repository itself: who may use what, and how it is kept.
 
 mod edges;
+mod helper_install;
 mod install;
 mod invariants;
+mod packaging;
 mod scripts;
 mod sources;

@@ -10,6 +10,9 @@ use super::problem::{ConfigError, Problem};
 use super::settings::Settings;
 use super::{file, list};
 
+/// The root helper's file, which lies beside the administrator's and has keys of its own.
+const HELPERS: &str = "roothelper.toml";
+
 /// Largest file that is read, in bytes.
 const LARGEST: u64 = 1 << 20;
 
@@ -59,8 +62,10 @@ fn system(paths: &Paths) -> Result<Vec<PathBuf>, Problem> {
     for entry in entries {
         let path = entry.map_err(failed)?.path();
         // What begins with a dot is an editor's.
-        let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-        if !hidden && path.extension().is_some_and(|extension| extension == "toml") {
+        let ours = path
+            .file_name()
+            .is_some_and(|name| name != HELPERS && !name.as_encoded_bytes().starts_with(b"."));
+        if ours && path.extension().is_some_and(|extension| extension == "toml") {
             files.push(path);
         }
     }
@@ -166,6 +171,7 @@ mod tests {
         write(paths.system_config.join("10.toml"), "[vm]\ncpus = 1\nmemory = 100\ndisk = 10\n");
         write(paths.system_config.join("notes.txt"), "none of ours");
         write(paths.system_config.join(".20.toml.swp"), "none of ours");
+        write(paths.system_config.join("roothelper.toml"), "[quota]\nvms = 2\n");
         write(paths.config.join("config.toml"), "[vm]\ncpus = 3\n");
         let settings = load(&paths).whole().unwrap();
         assert_eq!(settings.cpus().get(), 3);
