@@ -1,4 +1,5 @@
 //! The command line: arguments in, results out, an exit code at the end.
+#![forbid(unsafe_code)]
 
 mod arguments;
 mod bangerd;

@@ -1,6 +1,7 @@
 //! The owner's daemon: disposable Linux microVMs, as an ordinary user.
 //!
 //! Nothing here runs as root, and nothing here is `unsafe`.
+#![forbid(unsafe_code)]
 
 pub mod command;
 pub mod config;

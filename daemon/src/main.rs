@@ -1,4 +1,5 @@
 //! The owner's daemon: all of it is in the library.
+#![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 

@@ -20,6 +20,7 @@
 //!
 //! The suites hold each operation on images of 4 to 6 MiB to the image's size and 8 MiB of
 //! memory, and to 8 reads a KiB and 8,000 more.
+#![forbid(unsafe_code)]
 
 mod acl;
 pub mod be;

@@ -2,6 +2,7 @@
 //!
 //! Wire messages are checked into the types of this crate at the edge; past it no bare
 //! string or number travels. Generated types stay in [`wire`] and in server modules.
+#![forbid(unsafe_code)]
 
 mod check;
 mod cpus;
@@ -19,6 +20,7 @@ mod network;
 pub mod paths;
 mod port_forward;
 mod refusal;
+pub mod roothelper;
 mod seconds;
 mod setting;
 mod share;

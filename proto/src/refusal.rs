@@ -14,6 +14,10 @@ pub enum Code {
     NotFound,
     /// What it would make exists.
     AlreadyExists,
+    /// Whoever asks is nobody who may.
+    Unauthenticated,
+    /// Whoever asks may not.
+    PermissionDenied,
     /// Something else has to be done first.
     FailedPrecondition,
     /// The host has not enough of something.
@@ -26,21 +30,26 @@ pub enum Code {
     Unavailable,
     /// The stored data is damaged.
     DataLoss,
+    /// The other side's version does not have it.
+    Unimplemented,
     /// A defect, or an operating system that said no where it should not.
     Internal,
 }
 
 impl Code {
-    const TABLE: [(Self, tonic::Code); 10] = [
+    const TABLE: [(Self, tonic::Code); 13] = [
         (Self::InvalidArgument, tonic::Code::InvalidArgument),
         (Self::NotFound, tonic::Code::NotFound),
         (Self::AlreadyExists, tonic::Code::AlreadyExists),
+        (Self::Unauthenticated, tonic::Code::Unauthenticated),
+        (Self::PermissionDenied, tonic::Code::PermissionDenied),
         (Self::FailedPrecondition, tonic::Code::FailedPrecondition),
         (Self::ResourceExhausted, tonic::Code::ResourceExhausted),
         (Self::Aborted, tonic::Code::Aborted),
         (Self::DeadlineExceeded, tonic::Code::DeadlineExceeded),
         (Self::Unavailable, tonic::Code::Unavailable),
         (Self::DataLoss, tonic::Code::DataLoss),
+        (Self::Unimplemented, tonic::Code::Unimplemented),
         (Self::Internal, tonic::Code::Internal),
     ];
 
@@ -51,12 +60,15 @@ impl Code {
             Self::InvalidArgument => "invalid_argument",
             Self::NotFound => "not_found",
             Self::AlreadyExists => "already_exists",
+            Self::Unauthenticated => "unauthenticated",
+            Self::PermissionDenied => "permission_denied",
             Self::FailedPrecondition => "failed_precondition",
             Self::ResourceExhausted => "resource_exhausted",
             Self::Aborted => "aborted",
             Self::DeadlineExceeded => "deadline_exceeded",
             Self::Unavailable => "unavailable",
             Self::DataLoss => "data_loss",
+            Self::Unimplemented => "unimplemented",
             Self::Internal => "internal",
         }
     }

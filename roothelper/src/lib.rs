@@ -1,15 +1,15 @@
-//! The minimal root helper, as far as it decides without touching anything: who owns
-//! what, under which name, and which request asks polkit for which action.
-//!
-//! The parts that act (transport, polkit, kernel, the ext4 worker) stand on these.
+//! The minimal root helper: what banger asks of root, and nothing else.
 
+mod caller;
 mod config;
+mod kernel;
 mod limits;
 mod names;
 mod owner;
 mod policy;
 mod pool;
 
+pub use caller::{Caller, NotACaller};
 pub use config::{Config, ConfigError, PATH as CONFIG_PATH};
 pub use limits::{LimitExceeded, Limits};
 pub use names::{Names, Ownership};

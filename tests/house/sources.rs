@@ -71,6 +71,7 @@ fn unsafe_code_has_one_address() {
         format!("{keyword} fn"),
         format!("{keyword} impl"),
         format!("allow({keyword}_code"),
+        format!("expect({keyword}_code"),
     ];
     let outside: Vec<_> = sources()
         .iter()
@@ -88,4 +89,19 @@ fn unsafe_code_has_one_address() {
         .map(|path| relative(path))
         .collect();
     assert!(outside.is_empty(), "{keyword} code outside {UNSAFE_ADDRESSES:?}: {outside:?}");
+}
+
+#[test]
+fn every_other_crate_forbids_it() {
+    let rule = concat!("#![forbid(un", "safe_code)]");
+    let mut roots = 0;
+    for folder in ["proto", "ext4", "daemon", "cli"] {
+        for file in ["lib.rs", "main.rs"] {
+            let path = repository().join(folder).join("src").join(file);
+            let Ok(text) = fs::read_to_string(&path) else { continue };
+            assert!(text.lines().any(|line| line == rule), "{} lacks {rule}", relative(&path));
+            roots += 1;
+        }
+    }
+    assert!(roots > 4, "the crates' first files were found");
 }
