@@ -1,11 +1,15 @@
 //! The minimal root helper: what banger asks of root, and nothing else.
 
+pub mod audit;
+pub mod authority;
+pub mod call;
 mod caller;
 mod config;
 mod kernel;
 mod limits;
 mod names;
 mod owner;
+mod permit;
 mod policy;
 mod pool;
 
@@ -14,5 +18,6 @@ pub use config::{Config, ConfigError, PATH as CONFIG_PATH};
 pub use limits::{LimitExceeded, Limits};
 pub use names::{Names, Ownership};
 pub use owner::{NotAnOwner, OwnerUid};
+pub use permit::{Gate, Permit};
 pub use policy::{Action, Authorisation, Method};
 pub use pool::{NotAPool, Pool};

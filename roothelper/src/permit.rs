@@ -1,0 +1,140 @@
+//! That a caller may: a value that only the gate makes, and that every verb takes.
+//!
+//! ```text
+//!  call, frozen --> alive? --> row of the table --> polkit --> alive? --> Permit { caller, call }
+//!                     |            |                   |          |
+//!                     +------------+---- refusal ------+----------+      one log entry, whichever way
+//! ```
+//!
+//! A permit holds the very call that was asked about, so that what was authorised is what is
+//! executed: there is no other way to it, and none to change it on the way.
+
+use banger_proto::roothelper::{ActionAnswer, Answer, Interaction};
+use banger_proto::{Invalid, Refusal};
+
+use crate::audit::{Audit, Pending};
+use crate::authority::{Authority, Denied};
+use crate::call::Call;
+use crate::{Action, Authorisation, Caller, Method, Ownership};
+
+/// A call that its caller may make now.
+#[derive(Debug)]
+pub struct Permit<C> {
+    // Private, and made below alone: whoever has a permit has passed the gate.
+    caller: Caller,
+    call: C,
+}
+
+impl<C: Call> Permit<C> {
+    /// Who asked.
+    #[must_use]
+    pub const fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// What was asked, and authorised.
+    #[must_use]
+    pub const fn call(&self) -> &C {
+        &self.call
+    }
+
+    /// Whose objects it is about, when it is about one VM's: all names come from this.
+    #[must_use]
+    pub fn ownership(&self) -> Option<Ownership> {
+        self.call.vm().map(|vm| Ownership { uid: self.caller.uid(), vm })
+    }
+
+    /// The caller and the call, for good.
+    #[must_use]
+    pub fn into_parts(self) -> (Caller, C) {
+        (self.caller, self.call)
+    }
+}
+
+/// Where every call is decided about.
+#[derive(Debug)]
+pub struct Gate {
+    authority: Box<dyn Authority>,
+    audit: Audit,
+}
+
+impl Gate {
+    /// A gate with this authority behind it, and this log.
+    #[must_use]
+    pub fn new(authority: Box<dyn Authority>, audit: Audit) -> Self {
+        Self { authority, audit }
+    }
+
+    /// The log.
+    #[must_use]
+    pub const fn audit(&self) -> &Audit {
+        &self.audit
+    }
+
+    /// Asks whether the caller may make this call now.
+    ///
+    /// # Errors
+    /// Whatever is no clear yes; the refusal says what helps.
+    pub async fn permit<C: Call>(&self, caller: &Caller, call: C) -> Result<Permit<C>, Refusal> {
+        let mut pending = self.audit.begin(caller, C::METHOD);
+        pending.about(call.vm(), call.device());
+        match self.decide(&mut pending, caller, &call).await {
+            Ok(()) => {
+                pending.allow();
+                Ok(Permit { caller: caller.clone(), call })
+            }
+            Err(denied) => {
+                pending.refuse(denied.word());
+                Err(denied.refusal())
+            }
+        }
+    }
+
+    async fn decide<C: Call>(
+        &self,
+        pending: &mut Pending,
+        caller: &Caller,
+        call: &C,
+    ) -> Result<(), Denied> {
+        let alive = || if caller.is_alive() { Ok(()) } else { Err(Denied::CallerEnded) };
+        alive()?;
+        match C::METHOD.authorisation() {
+            Authorisation::NotNeeded => Ok(()),
+            Authorisation::Polkit(action) => {
+                pending.asks(action);
+                self.authority.ask(caller, action, call.interaction()).await?;
+                // Its number may be another's by now, and the answer about that one.
+                alive()
+            }
+        }
+    }
+
+    /// Refuses a call whose message cannot be right: nobody is asked. `said` is the part of it
+    /// that tells what it was about.
+    pub fn refuse_message(
+        &self,
+        caller: &Caller,
+        method: Method,
+        said: &[u8],
+        invalid: Invalid,
+    ) -> Refusal {
+        self.audit.begin(caller, method).refuse_said("invalid-message", said);
+        invalid.into()
+    }
+
+    /// What polkit would say to the caller now about each action, nobody being troubled.
+    pub async fn answers(&self, caller: &Caller) -> Vec<ActionAnswer> {
+        let mut answers = Vec::new();
+        for action in Action::ALL {
+            let answer = match self.authority.ask(caller, action, Interaction::Never).await {
+                Ok(()) => Answer::Yes,
+                Err(denied) => denied.answer(),
+            };
+            answers.push(ActionAnswer { action: action.id().to_owned(), answer });
+        }
+        answers
+    }
+}
+
+#[cfg(test)]
+mod tests;
