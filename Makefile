@@ -1,6 +1,6 @@
 # The only door: every way to build, run and prove banger.
 PREFIX ?= /usr/local
-.PHONY: help build run test check bench fuzz soak install uninstall clean
+.PHONY: help build run test testbed check bench fuzz soak install uninstall clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -13,6 +13,9 @@ build: ## the programs, in release
 
 test: ## every suite
 	@scripts/test.sh
+
+testbed: ## a shell in the machine that the helper's tests run in
+	@scripts/testbed.sh
 
 check: ## formatting, lints, licences, documentation
 	@scripts/check.sh

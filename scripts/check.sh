@@ -10,7 +10,7 @@ cargo fmt --check
 cargo fmt --check --manifest-path bench/Cargo.toml
 cargo clippy --workspace --all-targets --locked -- -D warnings
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
-shellcheck --external-sources scripts/*.sh packaging/*.sh .ci/run
+shellcheck --external-sources scripts/*.sh packaging/*.sh tests/testbed/recipe/*.sh .ci/run
 if cargo deny --version >/dev/null 2>&1; then
     cargo deny --locked --log-level error check licenses bans sources
     # The list of known holes comes from the network; being without it is no reason to fail, a hole in it is.

@@ -10,6 +10,7 @@ fn scripts() -> Vec<PathBuf> {
     let folder = |name| fs::read_dir(repository().join(name)).expect("the scripts are there");
     let mut found: Vec<_> = folder("scripts")
         .chain(folder("packaging"))
+        .chain(folder("tests/testbed/recipe"))
         .map(|entry| entry.expect("an entry can be read").path())
         .filter(|path| path.extension().is_some_and(|e| e == "sh"))
         .chain([repository().join(".ci/run")])

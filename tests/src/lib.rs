@@ -5,6 +5,7 @@ pub mod debian;
 pub mod engine;
 pub mod fsck;
 pub mod image;
+pub mod initrd;
 pub mod kernel;
 pub mod manifest;
 pub mod owner;
@@ -15,6 +16,7 @@ pub mod root;
 pub mod scenes;
 mod skip;
 pub mod small_disk;
+pub mod testbed;
 pub mod tiny;
 
 use std::path::{Path, PathBuf};

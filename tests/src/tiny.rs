@@ -3,11 +3,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::{root, skip};
+use crate::initrd;
 
 /// Modules of the kernel that the guest needs, without those that they need themselves.
 const MODULES: [&str; 5] = ["virtio_pci", "virtio_blk", "virtio_net", "evdev", "button"];
@@ -71,10 +70,7 @@ const FOLDERS: [&str; 14] = [
 /// Makes the guest's root filesystem as a tar in `folder`, out of Debian's `tar`; `None`, with
 /// the skip noted, where there is no static busybox.
 pub fn tar(debian: &Path, folder: &Path) -> Option<PathBuf> {
-    if !root::has("busybox") {
-        skip("busybox is missing (apt-get install busybox-static)");
-        return None;
-    }
+    let busybox = initrd::busybox()?;
     let taken = folder.join("debian");
     fs::create_dir(&taken).expect("a folder can be made");
     let names = [
@@ -96,7 +92,6 @@ pub fn tar(debian: &Path, folder: &Path) -> Option<PathBuf> {
         .arg(debian)
         .args(names));
     let release = only(&taken.join("usr/lib/modules"));
-    let busybox = fs::read("/bin/busybox").or_else(|_| fs::read("/usr/bin/busybox")).ok()?;
 
     let mut guest = tar::Builder::new(Vec::new());
     for path in FOLDERS {
@@ -165,32 +160,12 @@ fn initrd(busybox: &[u8], modules: &Path) -> Vec<u8> {
             }
         }
     }
-    let mut archive = Vec::new();
-    for folder in ["bin", "dev", "root", "modules"] {
-        cpio(&mut archive, folder, 0o040_755, b"");
-    }
-    cpio(&mut archive, "init", 0o100_755, INITRD_INIT.as_bytes());
-    cpio(&mut archive, "bin/busybox", 0o100_755, busybox);
-    let base = |path: &&str| path.rsplit('/').next().unwrap().to_owned();
-    let names: Vec<_> = order.iter().map(base).collect();
-    cpio(&mut archive, "modules/order", 0o100_644, names.join("\n").as_bytes());
-    for (path, name) in order.iter().zip(&names) {
-        let module = fs::read(modules.join(path)).unwrap();
-        cpio(&mut archive, &format!("modules/{name}"), 0o100_644, &module);
-    }
-    cpio(&mut archive, "TRAILER!!!", 0, b"");
-    archive
-}
-
-/// Appends an entry of the form that the kernel reads, "newc".
-fn cpio(archive: &mut Vec<u8>, name: &str, mode: u32, content: &[u8]) {
-    let inode = archive.len();
-    write!(archive, "070701{inode:08X}{mode:08X}{:08X}{:08X}{:08X}{:08X}", 0, 0, 1, 0).unwrap();
-    write!(archive, "{:08X}{:08X}{:08X}{:08X}{:08X}", content.len(), 0, 0, 0, 0).unwrap();
-    write!(archive, "{:08X}{:08X}{name}\0", name.len() + 1, 0).unwrap();
-    archive.resize(archive.len().next_multiple_of(4), 0);
-    archive.extend_from_slice(content);
-    archive.resize(archive.len().next_multiple_of(4), 0);
+    let read = |path: &&str| {
+        let name = path.rsplit('/').next().unwrap().to_owned();
+        (name, fs::read(modules.join(path)).unwrap())
+    };
+    let modules: Vec<_> = order.iter().map(read).collect();
+    initrd::archive(busybox, INITRD_INIT.as_bytes(), &modules)
 }
 
 fn add(tar: &mut tar::Builder<Vec<u8>>, path: &str, mode: u32, content: &[u8]) {

@@ -1,0 +1,15 @@
+//! What needs a whole system: each test runs in a machine of its own, which goes on from saved memory.
+
+mod kernel;
+mod system;
+
+use std::process::Command;
+
+/// What a line of shell prints; it must succeed.
+fn sh(line: &str) -> String {
+    let output = Command::new("bash").args(["-euo", "pipefail", "-c", line]).output().unwrap();
+    let (said, errors) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{line}: {}\n{said}{errors}", output.status);
+    said.trim_end().to_owned()
+}
