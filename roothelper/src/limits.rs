@@ -1,5 +1,8 @@
 //! How much one owner may have and one request may carry.
 
+use banger_proto::Invalid;
+use banger_proto::roothelper::HelperLimits;
+
 /// The limits of one owner and of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -9,10 +12,14 @@ pub struct Limits {
     pub vms: u32,
     /// Bytes of a file that may be read in one request.
     pub read_bytes: u64,
+    /// Paths that may be read in one request.
+    pub read_paths: usize,
     /// Files that may be changed in one request.
     pub batch_entries: usize,
     /// Bytes of paths and contents in one request.
     pub batch_bytes: usize,
+    /// VMs that a sweep may be told to keep.
+    pub keep_vms: usize,
 }
 
 /// A limit that a request would pass.
@@ -33,8 +40,33 @@ impl Default for Limits {
             overlay_quota_bytes: 256 << 30,
             vms: 64,
             read_bytes: 1 << 20,
+            read_paths: 64,
             batch_entries: 1024,
-            batch_bytes: 4 << 20,
+            // With its framing it is within a message of 4 MiB.
+            batch_bytes: 3 << 20,
+            keep_vms: 8192,
+        }
+    }
+}
+
+impl From<LimitExceeded> for Invalid {
+    fn from(exceeded: LimitExceeded) -> Self {
+        let LimitExceeded { what, wanted, .. } = exceeded;
+        Self::new(what, &wanted.to_string(), "more than the limit, which Describe tells")
+    }
+}
+
+impl From<Limits> for HelperLimits {
+    fn from(limits: Limits) -> Self {
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        Self {
+            overlay_quota_bytes: limits.overlay_quota_bytes,
+            vms: limits.vms,
+            read_bytes: limits.read_bytes,
+            read_paths: count(limits.read_paths),
+            batch_entries: count(limits.batch_entries),
+            batch_bytes: limits.batch_bytes as u64,
+            keep_vms: count(limits.keep_vms),
         }
     }
 }
@@ -60,12 +92,21 @@ impl Limits {
         within("attached VMs", u64::from(attached) + 1, self.vms.into())
     }
 
-    /// May a request read up to `limit_bytes`?
+    /// May a request read so many paths, of up to `limit_bytes` in all?
     ///
     /// # Errors
     /// When it asks for more than a request may carry.
-    pub fn check_read(&self, limit_bytes: u64) -> Result<(), LimitExceeded> {
+    pub fn check_read(&self, limit_bytes: u64, paths: usize) -> Result<(), LimitExceeded> {
+        within("paths to read", paths as u64, self.read_paths as u64)?;
         within("bytes to read", limit_bytes, self.read_bytes)
+    }
+
+    /// May a sweep be told to keep so many VMs?
+    ///
+    /// # Errors
+    /// When they are too many.
+    pub fn check_keep(&self, vms: usize) -> Result<(), LimitExceeded> {
+        within("VMs to keep", vms as u64, self.keep_vms as u64)
     }
 
     /// May a request carry changes with these lengths of path plus content, in bytes?
@@ -90,8 +131,10 @@ mod tests {
         overlay_quota_bytes: 100,
         vms: 2,
         read_bytes: 10,
+        read_paths: 2,
         batch_entries: 3,
         batch_bytes: 10,
+        keep_vms: 1,
     };
 
     #[test]
@@ -102,8 +145,10 @@ mod tests {
         assert!(LIMITS.check_vms(1).is_ok());
         assert!(LIMITS.check_vms(2).is_err());
         assert!(LIMITS.check_vms(u32::MAX).is_err());
-        assert!(LIMITS.check_read(10).is_ok());
-        assert!(LIMITS.check_read(u64::MAX).is_err());
+        assert!(LIMITS.check_read(10, 2).is_ok());
+        assert!(LIMITS.check_read(u64::MAX, 2).is_err());
+        assert!(LIMITS.check_read(10, 3).is_err());
+        assert!(LIMITS.check_keep(1).is_ok() && LIMITS.check_keep(2).is_err());
     }
 
     #[test]

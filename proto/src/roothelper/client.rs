@@ -111,8 +111,24 @@ fn call<M>(message: M, interaction: Interaction) -> Request<M> {
     request
 }
 
+/// The answer, or why there is none.
+fn answered<W>(answer: Result<Response<W>, Status>) -> Result<W> {
+    match answer {
+        Ok(answer) => Ok(answer.into_inner()),
+        // What is no word of the helper's is the end of its connection.
+        Err(status)
+            if status.details().is_empty() && std::error::Error::source(&status).is_some() =>
+        {
+            let refusal = Refusal::from_error(Code::Unavailable, &status);
+            Err(Refusal { message: "the root helper closed the connection".into(), ..refusal }
+                .hint("its log says why: journalctl --unit banger-roothelper --lines 20"))
+        }
+        Err(status) => Err(status.into()),
+    }
+}
+
 fn checked<W, T: TryFrom<W, Error = Invalid>>(answer: Result<Response<W>, Status>) -> Result<T> {
-    Ok(T::try_from(answer?.into_inner())?)
+    Ok(T::try_from(answered(answer)?)?)
 }
 
 impl RootHelper {
@@ -158,8 +174,8 @@ impl RootHelper {
     /// The helper's refusal.
     pub async fn read_ext4_file(&mut self, request: ReadExt4) -> Result<Vec<Ext4Found>> {
         let (interaction, paths) = (request.interaction, request.paths.len());
-        let answer = self.inner.read_ext4_file(call(request.into(), interaction)).await?;
-        let found = answer.into_inner().found;
+        let answer = answered(self.inner.read_ext4_file(call(request.into(), interaction)).await)?;
+        let found = answer.found;
         if found.len() != paths {
             return Err(Invalid::new("answer", "", "one for each path").into());
         }
@@ -190,9 +206,9 @@ impl RootHelper {
     /// The helper's refusal.
     pub async fn detach_snapshot(&mut self, request: DetachSnapshot) -> Result<Change> {
         let interaction = request.interaction;
-        let answer = self.inner.detach_snapshot(call(request.into(), interaction)).await?;
+        let answer = answered(self.inner.detach_snapshot(call(request.into(), interaction)).await)?;
         let possible = [Change::None, Change::Removed, Change::RemovalPending];
-        Ok(Change::among(answer.into_inner().change, &possible)?)
+        Ok(Change::among(answer.change, &possible)?)
     }
 
     /// Removes the overlay file: what the guest wrote is gone.
@@ -217,8 +233,8 @@ impl RootHelper {
     /// The helper's refusal.
     pub async fn detach_network(&mut self, request: OfVm) -> Result<Change> {
         let message = call(request.into(), request.interaction);
-        let answer = self.inner.detach_network(message).await?;
-        Ok(Change::among(answer.into_inner().change, &[Change::None, Change::Removed])?)
+        let answer = answered(self.inner.detach_network(message).await)?;
+        Ok(Change::among(answer.change, &[Change::None, Change::Removed])?)
     }
 
     /// Everything that root made for this user.
@@ -227,7 +243,7 @@ impl RootHelper {
     /// The helper's refusal.
     pub async fn list_objects(&mut self) -> Result<Vec<Object>> {
         let message = call(wire::ListObjectsRequest {}, Interaction::Never);
-        let objects = self.inner.list_objects(message).await?.into_inner().objects;
+        let objects = answered(self.inner.list_objects(message).await)?.objects;
         Ok(objects.into_iter().map(Object::try_from).collect::<Result<_, _>>()?)
     }
 
@@ -237,7 +253,7 @@ impl RootHelper {
     /// The helper's refusal.
     pub async fn sweep(&mut self, request: Sweep) -> Result<Vec<Swept>> {
         let interaction = request.interaction;
-        let swept = self.inner.sweep(call(request.into(), interaction)).await?.into_inner().swept;
+        let swept = answered(self.inner.sweep(call(request.into(), interaction)).await)?.swept;
         Ok(swept.into_iter().map(Swept::try_from).collect::<Result<_, _>>()?)
     }
 }

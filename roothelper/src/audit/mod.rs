@@ -17,7 +17,7 @@ use std::time::Instant;
 use banger_proto::VmId;
 use banger_proto::roothelper::Diskseq;
 
-use crate::{Action, Caller, Method, NotACaller};
+use crate::{Action, Caller, Method};
 
 pub use entry::{Decision, Entry, Subject};
 pub use journal::Journal;
@@ -59,8 +59,8 @@ impl Audit {
         }
     }
 
-    /// Tells of a peer who was not let in. What the kernel said of it may be all there is.
-    pub fn refuse_peer(&self, uid: u32, pid: Option<i32>, why: &NotACaller) {
+    /// Tells of a peer who was not let in, or who asked for what is no call. What the kernel said of it may be all there is.
+    pub fn refuse_peer(&self, uid: u32, pid: Option<i32>, why: &dyn std::error::Error) {
         let mut entry = Entry::new(Subject { uid, pid }, None);
         entry.decision = Decision::Refused;
         entry.reason = why.to_string();

@@ -1,7 +1,7 @@
 //! What is told, and what is not.
 
 use super::*;
-use crate::OwnerUid;
+use crate::{NotACaller, OwnerUid};
 use rustix::process::{PidfdFlags, getpid, pidfd_open};
 
 fn caller(uid: u32) -> Caller {

@@ -1,6 +1,78 @@
 //! What the helper asks of Linux. The only place where unsafe code may stand.
+//!
+//! [`Kernel`] is one of the two seams that tests stand in at: [`linux`] is the real one,
+//! `simulated` behaves like it without root. Its calls block, and are made on threads of
+//! their own. Devices and interfaces join it with the verbs that make them.
 #![expect(unsafe_code, reason = "system calls that no crate of ours has a safe form of")]
 
+mod linux;
+mod overlay;
 mod peer;
+mod release;
+pub mod sanitise;
+#[cfg(any(test, feature = "simulated"))]
+pub mod simulated;
 
+use std::fmt::Debug;
+use std::io;
+
+use crate::OwnerUid;
+
+pub use linux::Linux;
+pub use overlay::Overlay;
 pub(crate) use peer::peer_pidfd;
+pub use release::Release;
+
+/// What was found, or what is missing: in one line, for people.
+pub type Seen = Result<String, String>;
+
+/// Linux, as far as the helper needs it.
+pub trait Kernel: Send + Sync + Debug {
+    /// Its version.
+    ///
+    /// # Errors
+    /// When it does not tell, or tells none that can be read.
+    fn release(&self) -> io::Result<Release>;
+
+    /// Device-mapper with its snapshot target.
+    ///
+    /// # Errors
+    /// What is missing.
+    fn device_mapper(&self) -> Seen;
+
+    /// A way to make loop devices.
+    ///
+    /// # Errors
+    /// What is missing.
+    fn loop_control(&self) -> Seen;
+
+    /// The udev rules that keep the host's hands off guests' devices.
+    ///
+    /// # Errors
+    /// What is missing.
+    fn udev_rules(&self) -> Seen;
+
+    /// A way to make taps.
+    ///
+    /// # Errors
+    /// What is missing.
+    fn tun(&self) -> Seen;
+
+    /// The folder of overlay files, on a filesystem that can hold them.
+    ///
+    /// # Errors
+    /// What is missing.
+    fn overlay_folder(&self) -> Seen;
+
+    /// The overlay files of a user. What is not of our names is none.
+    ///
+    /// # Errors
+    /// When the folder cannot be read; that it is not there is none.
+    fn overlays_of(&self, uid: OwnerUid) -> io::Result<Vec<Overlay>>;
+
+    /// Bytes that are free for everybody on the filesystem of the overlay files.
+    ///
+    /// # Errors
+    /// When it cannot be told; that the folder is not there is 0 bytes.
+    fn overlay_space(&self) -> io::Result<u64>;
+}

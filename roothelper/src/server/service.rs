@@ -1,0 +1,291 @@
+//! Which method is which verb. Each one: the caller of the connection, the message checked and
+//! frozen, the gate's permit, the verb.
+
+use std::sync::Arc;
+
+use banger_proto::roothelper::{Interaction, ReadExt4, Sweep, WriteExt4};
+use banger_proto::wire::roothelper::{self as wire, root_helper_server};
+use banger_proto::{Code, Invalid, Refusal};
+use tokio::net::UnixListener;
+use tokio::time::timeout;
+use tonic::{Request, Response, Status};
+
+use super::admission::Capacity;
+use super::connection::Patience;
+use super::entrance::Reading;
+use super::peer::Peer;
+use super::serve::{Ended, serve};
+use crate::call::{self, Call};
+use crate::kernel::Kernel;
+use crate::{Config, Gate, Permit, verb};
+
+/// The helper: what it serves with.
+#[derive(Debug)]
+pub struct Server {
+    gate: Gate,
+    kernel: Arc<dyn Kernel>,
+    config: Config,
+    patience: Patience,
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+/// A call that was read, and whose it is.
+struct Frozen<C> {
+    peer: Peer,
+    call: C,
+}
+
+impl Server {
+    /// A helper that asks this gate and acts on this kernel.
+    #[must_use]
+    pub fn new(gate: Gate, kernel: Arc<dyn Kernel>, config: Config) -> Self {
+        Self { gate, kernel, config, patience: Patience::CONTRACT }
+    }
+
+    /// The same with other deadlines, for tests.
+    #[must_use]
+    pub fn patience(mut self, patience: Patience) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// Serves the listener until nobody asks for a while, or `ending` is ready; what has begun
+    /// by then is carried to its end.
+    pub async fn serve(
+        self,
+        listener: UnixListener,
+        capacity: Capacity,
+        ending: impl Future<Output = ()>,
+    ) -> Ended {
+        serve(listener, Arc::new(self), capacity, ending).await
+    }
+
+    pub(super) const fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    pub(super) const fn deadlines(&self) -> &Patience {
+        &self.patience
+    }
+
+    /// Reads a message, which must have come with a descriptor when the call is one that takes
+    /// it, and without one otherwise.
+    fn freeze<M: About, C: Call>(
+        &self,
+        request: Request<M>,
+        check: impl FnOnce(&Peer, M) -> Result<C, Invalid>,
+    ) -> Result<Frozen<C>, Refusal> {
+        let (_, mut extensions, message) = request.into_parts();
+        let peer = extensions
+            .remove::<Reading>()
+            .ok_or_else(|| Refusal::new(Code::Internal, "a call without a connection"))?
+            .ends();
+        let said = message.about().to_owned();
+        let refuse = |invalid| self.gate.refuse_message(&peer.caller, C::METHOD, &said, invalid);
+        let call = check(&peer, message).map_err(refuse)?;
+        // A descriptor that no call asked for is closed here.
+        if peer.descriptors.take().is_some() {
+            return Err(refuse(Invalid::new("descriptor", "", "only one for AttachSnapshot")));
+        }
+        Ok(Frozen { peer, call })
+    }
+
+    /// Asks the gate and calls the verb, which goes on to its end whatever becomes of the
+    /// client: a handler is dropped when its client leaves, wherever it is.
+    async fn perform<C, T, V>(
+        &self,
+        Frozen { peer, call }: Frozen<C>,
+        verb: impl FnOnce(Permit<C>) -> V,
+    ) -> Result<T, Refusal>
+    where
+        C: Call,
+        T: Send + 'static,
+        V: Future<Output = Result<T, Refusal>> + Send + 'static,
+    {
+        let patience = match call.interaction() {
+            Interaction::Never => self.patience.call,
+            Interaction::Allowed => self.patience.call_with_people,
+        };
+        let asked_and_done = async {
+            let doing = verb(self.gate.permit(&peer.caller, call).await?);
+            let done = tokio::spawn(async move {
+                // The connection's place is taken until the end, too.
+                let _place = peer;
+                doing.await
+            });
+            done.await.unwrap_or_else(|error| Err(Refusal::from_error(Code::Internal, &error)))
+        };
+        timeout(patience, asked_and_done)
+            .await
+            .unwrap_or_else(|_| Err(Refusal::new(Code::DeadlineExceeded, "it took too long")))
+    }
+
+    /// The same for a call that this version has no verb for: who may not is told that first.
+    async fn not_there<C: Call + 'static, T: Send + 'static>(
+        &self,
+        frozen: Frozen<C>,
+    ) -> Answer<T> {
+        let missing = |_permit| async {
+            let what = format!("this version of the root helper has no {} yet", C::METHOD.name());
+            Err::<T, _>(Refusal::new(Code::Unimplemented, what))
+        };
+        Ok(Response::new(self.perform(frozen, missing).await?))
+    }
+}
+
+/// What a message says that it is about, as the client wrote it: for the log, when it is wrong.
+trait About {
+    fn about(&self) -> &[u8];
+}
+
+macro_rules! about {
+    ($($message:ident: $self:ident => $text:expr),+ $(,)?) => {$(
+        impl About for wire::$message {
+            fn about(&$self) -> &[u8] {
+                $text
+            }
+        }
+    )+};
+}
+
+fn device(handle: Option<&wire::DeviceHandle>) -> &[u8] {
+    handle.map_or(&[], |handle| handle.vm_id.as_bytes())
+}
+
+about! {
+    DescribeRequest: self => &[],
+    ListObjectsRequest: self => &[],
+    AttachSnapshotRequest: self => self.vm_id.as_bytes(),
+    DetachSnapshotRequest: self => self.vm_id.as_bytes(),
+    DiscardOverlayRequest: self => self.vm_id.as_bytes(),
+    AttachNetworkRequest: self => self.vm_id.as_bytes(),
+    DetachNetworkRequest: self => self.vm_id.as_bytes(),
+    ReadExt4FileRequest: self => device(self.device.as_ref()),
+    WriteExt4FilesRequest: self => device(self.device.as_ref()),
+    LendDeviceRequest: self => device(self.device.as_ref()),
+    SweepRequest: self => self.keep_vm_ids.first().map_or(&[], |id| id.as_bytes()),
+}
+
+#[tonic::async_trait]
+impl root_helper_server::RootHelper for Server {
+    async fn describe(
+        &self,
+        request: Request<wire::DescribeRequest>,
+    ) -> Answer<wire::DescribeResponse> {
+        let frozen = self.freeze(request, |_, message| {
+            Ok(call::Describe { check_actions: message.check_actions })
+        })?;
+        let actions = if frozen.call.check_actions {
+            self.gate.answers(&frozen.peer.caller).await
+        } else {
+            Vec::new()
+        };
+        let (kernel, config) = (Arc::clone(&self.kernel), self.config);
+        let describe = |permit| verb::describe(permit, kernel, config, actions);
+        Ok(Response::new(self.perform(frozen, describe).await?.into()))
+    }
+
+    async fn attach_snapshot(
+        &self,
+        request: Request<wire::AttachSnapshotRequest>,
+    ) -> Answer<wire::AttachSnapshotResponse> {
+        let frozen = self.freeze(request, |peer, message| {
+            let request = message.try_into()?;
+            let missing =
+                || Invalid::new("base image", "", "send its descriptor ahead of the request");
+            Ok(call::AttachSnapshot { request, base: peer.descriptors.take().ok_or_else(missing)? })
+        })?;
+        self.not_there(frozen).await
+    }
+
+    async fn read_ext4_file(
+        &self,
+        request: Request<wire::ReadExt4FileRequest>,
+    ) -> Answer<wire::ReadExt4FileResponse> {
+        let limits = self.config.limits;
+        let frozen = self.freeze(request, |_, message| {
+            let request = ReadExt4::try_from(message)?;
+            limits.check_read(request.limit_bytes, request.paths.len()).map_err(Invalid::from)?;
+            Ok(call::ReadExt4File(request))
+        })?;
+        self.not_there(frozen).await
+    }
+
+    async fn write_ext4_files(
+        &self,
+        request: Request<wire::WriteExt4FilesRequest>,
+    ) -> Answer<wire::WriteExt4FilesResponse> {
+        let limits = self.config.limits;
+        let frozen = self.freeze(request, |_, message| {
+            let request = WriteExt4::try_from(message)?;
+            let lengths = request.writes.iter().map(banger_proto::roothelper::Ext4Write::bytes);
+            limits.check_batch(lengths).map_err(Invalid::from)?;
+            Ok(call::WriteExt4Files(request))
+        })?;
+        self.not_there(frozen).await
+    }
+
+    async fn lend_device(
+        &self,
+        request: Request<wire::LendDeviceRequest>,
+    ) -> Answer<wire::LendDeviceResponse> {
+        let frozen =
+            self.freeze(request, |_, message| Ok(call::LendDevice(message.try_into()?)))?;
+        self.not_there(frozen).await
+    }
+
+    async fn detach_snapshot(
+        &self,
+        request: Request<wire::DetachSnapshotRequest>,
+    ) -> Answer<wire::DetachSnapshotResponse> {
+        let frozen =
+            self.freeze(request, |_, message| Ok(call::DetachSnapshot(message.try_into()?)))?;
+        self.not_there(frozen).await
+    }
+
+    async fn discard_overlay(
+        &self,
+        request: Request<wire::DiscardOverlayRequest>,
+    ) -> Answer<wire::DiscardOverlayResponse> {
+        let frozen =
+            self.freeze(request, |_, message| Ok(call::DiscardOverlay(message.try_into()?)))?;
+        self.not_there(frozen).await
+    }
+
+    async fn attach_network(
+        &self,
+        request: Request<wire::AttachNetworkRequest>,
+    ) -> Answer<wire::AttachNetworkResponse> {
+        let frozen =
+            self.freeze(request, |_, message| Ok(call::AttachNetwork(message.try_into()?)))?;
+        self.not_there(frozen).await
+    }
+
+    async fn detach_network(
+        &self,
+        request: Request<wire::DetachNetworkRequest>,
+    ) -> Answer<wire::DetachNetworkResponse> {
+        let frozen =
+            self.freeze(request, |_, message| Ok(call::DetachNetwork(message.try_into()?)))?;
+        self.not_there(frozen).await
+    }
+
+    async fn list_objects(
+        &self,
+        request: Request<wire::ListObjectsRequest>,
+    ) -> Answer<wire::ListObjectsResponse> {
+        let frozen = self.freeze(request, |_, _| Ok(call::ListObjects))?;
+        self.not_there(frozen).await
+    }
+
+    async fn sweep(&self, request: Request<wire::SweepRequest>) -> Answer<wire::SweepResponse> {
+        let limits = self.config.limits;
+        let frozen = self.freeze(request, |_, message| {
+            let request = Sweep::try_from(message)?;
+            limits.check_keep(request.keep.len()).map_err(Invalid::from)?;
+            Ok(call::Sweep(request))
+        })?;
+        self.not_there(frozen).await
+    }
+}

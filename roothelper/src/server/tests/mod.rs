@@ -1,0 +1,10 @@
+//! The real server on a real socket, asked by processes and threads of ordinary users; polkit,
+//! the log and the kernel are simulated.
+
+mod crowd;
+mod descriptors;
+mod identity;
+mod life;
+mod messages;
+mod raw;
+mod stage;

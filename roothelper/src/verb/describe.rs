@@ -1,0 +1,66 @@
+//! Who answers, its limits, what the caller has used of them, and what the host lacks.
+
+use std::sync::Arc;
+
+use banger_proto::roothelper::{
+    ActionAnswer, Facility, FacilityKind, HelperDescription, HelperUsage,
+};
+use banger_proto::{Code, Refusal};
+
+use crate::kernel::{Kernel, Release};
+use crate::{Config, OwnerUid, Permit, call};
+
+pub(crate) async fn describe(
+    permit: Permit<call::Describe>,
+    kernel: Arc<dyn Kernel>,
+    config: Config,
+    actions: Vec<ActionAnswer>,
+) -> Result<HelperDescription, Refusal> {
+    let uid = permit.caller().uid();
+    // Folders and devices may keep whoever looks at them waiting.
+    tokio::task::spawn_blocking(move || look(&*kernel, uid, config, actions))
+        .await
+        .unwrap_or_else(|error| Err(Refusal::from_error(Code::Internal, &error)))
+}
+
+fn look(
+    kernel: &dyn Kernel,
+    uid: OwnerUid,
+    config: Config,
+    actions: Vec<ActionAnswer>,
+) -> Result<HelperDescription, Refusal> {
+    let failed = |error: std::io::Error| Refusal {
+        message: "cannot see what the host has".into(),
+        ..Refusal::from_error(Code::Internal, &error)
+    };
+    let release = kernel.release().map_err(failed)?;
+    let overlays = kernel.overlays_of(uid).map_err(failed)?;
+    let facilities = FacilityKind::ALL.iter().map(|&kind| facility(kernel, &release, kind));
+    Ok(HelperDescription {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        limits: config.limits.into(),
+        usage: HelperUsage {
+            overlay_bytes: overlays.iter().map(|overlay| overlay.size).sum(),
+            overlay_free_bytes: kernel.overlay_space().map_err(failed)?,
+        },
+        kernel: release.to_string(),
+        minimum_kernel: Release::MINIMUM.to_string(),
+        facilities: facilities.collect(),
+        actions,
+    })
+}
+
+/// Whether one thing is there. What cannot be seen is not.
+fn facility(kernel: &dyn Kernel, release: &Release, kind: FacilityKind) -> Facility {
+    let seen = match kind {
+        FacilityKind::Kernel if *release >= Release::MINIMUM => Ok(format!("Linux {release}")),
+        FacilityKind::Kernel => Err(format!("Linux {release}; {} is needed", Release::MINIMUM)),
+        FacilityKind::DeviceMapper => kernel.device_mapper(),
+        FacilityKind::Loop => kernel.loop_control(),
+        FacilityKind::UdevRules => kernel.udev_rules(),
+        FacilityKind::Tun => kernel.tun(),
+        FacilityKind::Overlays => kernel.overlay_folder(),
+    };
+    let available = seen.is_ok();
+    Facility { kind, available, found: seen.unwrap_or_else(|missing| missing) }
+}
