@@ -37,10 +37,11 @@ proof() {
 
 proof hostile_images_do_no_harm "$images"
 proof damage_is_seen_where_e2fsck_sees_it "$compared"
+proof damage_to_special_inodes_is_seen_where_e2fsck_sees_it "$compared"
 cat "$results"/* >"$results/all"
 [ "$status" -eq 0 ] || grep -v '^RESULT ' "$results/all" >&2
 # One line a proof, with what each part counted.
-for what in "hostile images" "check beside e2fsck"; do
+for what in "hostile images" "check beside e2fsck" "check of special inodes beside e2fsck"; do
     parts_told=$(sed -n "s/^RESULT $what: //p" "$results/all" | paste -sd '|' | sed 's/|/ | /g')
     echo "RESULT $what: ${parts_told:-no part came to its end}"
 done

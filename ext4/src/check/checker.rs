@@ -19,6 +19,8 @@ pub(super) struct Met {
     pub(super) names: u32,
     /// It is in use without a name: an orphan, a reserved inode, an attribute's value.
     pub(super) nameless: bool,
+    /// By its flag it holds the value of an attribute.
+    pub(super) value: bool,
     /// Its map is damaged or shares blocks: what is in it is not looked at.
     pub(super) unmapped: bool,
 }

@@ -42,9 +42,11 @@ impl<'a> Claims<'a> {
         if start <= first || end > self.geometry.blocks_count {
             return Claim::Outside(if start <= first { start } else { end - 1 });
         }
-        // Under bigalloc several files' blocks share a bit: that is not looked into.
+        // Under bigalloc several files' blocks share a bit: that is not looked into. Metadata
+        // shares its clusters with nobody.
         if self.geometry.cluster_ratio != 1 {
-            return Claim::Fresh;
+            let taken = self.metadata.within(start..end).next();
+            return taken.map_or(Claim::Fresh, |range| Claim::Taken(range.start));
         }
         if self.patience == 0 {
             return Claim::GaveUp;

@@ -100,6 +100,10 @@ impl Checker<'_> {
     /// In the inode: the parent's number, then entries; more of them in an attribute.
     fn inline_directory(&mut self, ino: u32, inode: &Inode) {
         let object = Object::Inode(ino);
+        if inode.has_flag(FLAG_INDEX) {
+            let what = "the flag `index` of a directory that lies in its inode";
+            self.findings.tell(Kind::IndexNode, object.clone(), what, "set", "clear");
+        }
         let Ok(bytes) = self.fs.inline_data(ino, inode) else {
             let what = "the second part of its data";
             self.findings.tell(Kind::InlineData, object, what, "missing", "");

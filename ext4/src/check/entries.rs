@@ -110,7 +110,7 @@ impl Checker<'_> {
             self.findings.tell(Kind::EntryInode, object(), what, child, "another");
             return;
         }
-        let Some(met) = self.inodes.get_mut(&child).filter(|met| !met.nameless) else {
+        let Some(met) = self.inodes.get_mut(&child).filter(|met| !met.nameless || met.value) else {
             let what = "its inode";
             let found = format_args!("{child}, which is not in use");
             self.findings.tell(Kind::EntryInode, object(), what, found, "");

@@ -2,8 +2,10 @@
 
 use super::checker::{Checker, Met, Place};
 use super::finding::{FindingKind as Kind, FindingObject as Object};
+use super::reserved::Role;
 use crate::layout::checksum::{Checksums, GroupChecksum};
 use crate::layout::features::{Compat, Incompat, RoCompat};
+use crate::layout::geometry::is_reserved_ino;
 use crate::layout::group::INODE_UNINIT;
 use crate::layout::inline;
 use crate::layout::inode::{
@@ -69,10 +71,16 @@ impl Checker<'_> {
     /// One record of a table.
     fn record(&mut self, ino: u32, raw: &[u8]) -> Result<()> {
         let listed = self.orphans.contains(&ino);
-        let reserved = ino < self.fs.geometry().first_ino && ino != ROOT_INO;
+        let role = self.role(ino);
         let links: u16 = le::get_or_zero(raw, 0x1a);
         let mode: u16 = le::get_or_zero(raw, 0);
         let dtime: u32 = le::get_or_zero(raw, 0x14);
+        if role == Some(Role::Empty) {
+            self.empty_inode(ino, raw);
+        }
+        if !listed && (links == 0 || role.is_some()) {
+            self.low_deletion_time(ino, dtime);
+        }
         if ino == RESIZE_INO {
             return Ok(());
         }
@@ -81,6 +89,7 @@ impl Checker<'_> {
             self.findings.tell(Kind::Orphan, Object::Inode(ino), what, "not in use", "");
             return Ok(());
         }
+        let reserved = is_reserved_ino(self.fs.geometry(), ino);
         if links == 0 && !listed && !reserved {
             if mode != 0 && dtime == 0 {
                 let what = "i_dtime of an inode that is not in use";
@@ -88,36 +97,48 @@ impl Checker<'_> {
             }
             return Ok(());
         }
-        // Reserved inodes that were never used may hold anything, but that of bad blocks is read.
-        if reserved && links == 0 {
-            if ino == BAD_INO && raw.iter().any(|byte| *byte != 0) {
-                self.parse(ino, raw)?;
-            }
+        // Of those that were never used not even the checksum need be made.
+        if reserved && raw.iter().all(|byte| *byte == 0) {
             return Ok(());
         }
         let inode = self.parse(ino, raw)?;
-        self.inode(ino, &inode, listed, reserved)
+        if role == Some(Role::Empty) && links == 0 {
+            self.inode_fields(ino, &inode);
+            return Ok(());
+        }
+        self.inode(ino, &inode, listed, role)
+    }
+
+    /// Those of a list hold the next one's number in place of a time: one that is on none is
+    /// a rest of a list that was damaged. Unless the filesystem's clock stood at its beginning.
+    pub(super) fn low_deletion_time(&mut self, ino: u32, dtime: u32) {
+        let sb = self.fs.superblock();
+        let count = sb.s_inodes_count();
+        let early = [sb.s_wtime(), sb.s_mtime(), sb.s_mkfs_time()];
+        if dtime != 0 && dtime < count && !early.iter().any(|time| (1..count).contains(time)) {
+            let what = "i_dtime, an inode's number,";
+            self.findings.tell(Kind::DeletionTime, Object::Inode(ino), what, dtime, "");
+        }
     }
 
     /// The inode, whatever is wrong with its checksum or its size.
     pub(super) fn parse(&mut self, ino: u32, raw: &[u8]) -> Result<Inode> {
         let sums = self.fs.checksums();
         let object = Object::Inode(ino);
-        let unsummed = Checksums { metadata: false, ..*sums };
-        if let Ok(inode) = Inode::parse(ino, raw, &unsummed) {
+        let inode = lenient(ino, raw, sums)?;
+        if inode.as_bytes() == raw {
             let summed = Inode::parse(ino, raw, sums).map(|_| ());
             self.findings.note(Kind::InodeChecksum, &object, "its checksum", summed)?;
-            return Ok(inode);
+        } else {
+            let extra: u16 = le::get_or_zero(raw, I_EXTRA_ISIZE);
+            self.findings.tell(Kind::InodeField, object, "i_extra_isize", extra, "");
         }
-        let extra: u16 = le::get_or_zero(raw, I_EXTRA_ISIZE);
-        self.findings.tell(Kind::InodeField, object, "i_extra_isize", extra, "");
-        let mut mended = raw.to_vec();
-        le::put(&mut mended, I_EXTRA_ISIZE, 0_u16);
-        Inode::parse(ino, &mended, &unsummed)
+        Ok(inode)
     }
 
-    fn inode(&mut self, ino: u32, inode: &Inode, listed: bool, reserved: bool) -> Result<()> {
+    fn inode(&mut self, ino: u32, inode: &Inode, listed: bool, role: Option<Role>) -> Result<()> {
         let object = Object::Inode(ino);
+        let reserved = is_reserved_ino(self.fs.geometry(), ino);
         let kind = inode.kind();
         let values = self.fs.superblock().features().incompat.has(Incompat::EA_INODE);
         let value = values && inode.has_flag(FLAG_EA_INODE);
@@ -125,18 +146,18 @@ impl Checker<'_> {
             || self.special.contains(&ino)
             || value
             || listed && inode.i_links_count() == 0;
-        let met = Met { kind, links: inode.i_links_count(), nameless, ..Met::default() };
+        let met = Met { kind, links: inode.i_links_count(), nameless, value, ..Met::default() };
         self.inodes.insert(ino, met);
-        if reserved {
-            self.reserved_inode(ino, inode);
+        if let Some(role) = role {
+            self.special_inode(ino, inode, role);
         } else if kind.is_none() {
             let found = format_args!("{:#o}", inode.i_mode());
             self.findings.tell(Kind::InodeMode, object.clone(), "its type", found, "");
         }
         if ino == self.fs.superblock().s_journal_inum() {
-            self.journal_inode(ino, inode);
+            self.journal_inode(ino, inode)?;
         }
-        if inode.i_dtime() != 0 && !listed && !reserved {
+        if inode.i_dtime() != 0 && !listed && role.is_none() && inode.i_links_count() != 0 {
             let dtime = inode.i_dtime();
             self.findings.tell(Kind::DeletionTime, object.clone(), "i_dtime", dtime, 0);
         }
@@ -148,7 +169,14 @@ impl Checker<'_> {
         if kind == Some(FileKind::Symlink) && !unmapped {
             self.symlink(ino, inode)?;
         }
-        self.inode_xattrs(ino, inode)?;
+        // Of those that have no name only a block of attributes that exists is looked at.
+        let there = self.has_attribute_block(inode);
+        if role.is_none() || there && role != Some(Role::BadBlocks) {
+            self.inode_xattrs(ino, inode)?;
+        } else if !there && inode.file_acl() != 0 {
+            let (what, found) = ("i_file_acl", inode.file_acl());
+            self.findings.tell(Kind::InodeField, object, what, found, 0);
+        }
         if let Some(met) = self.inodes.get_mut(&ino) {
             met.unmapped = unmapped;
         }
@@ -235,13 +263,14 @@ impl Checker<'_> {
                 "the flag `casefold`, without the feature,",
                 flag(FLAG_CASEFOLD) && !features.incompat.has(Incompat::CASEFOLD),
             ),
+            ("the flag `casefold` of no directory", flag(FLAG_CASEFOLD) && !directory),
             (
                 "the flag `ea_inode`, without the feature,",
                 flag(FLAG_EA_INODE) && !features.incompat.has(Incompat::EA_INODE),
             ),
             (
-                "the flag `immutable` or `append` of a device, FIFO or socket",
-                special && flag(FLAG_IMMUTABLE | FLAG_APPEND),
+                "the flag `immutable` or `append` of a device, FIFO, socket or symbolic link",
+                (special || kind == Some(FileKind::Symlink)) && flag(FLAG_IMMUTABLE | FLAG_APPEND),
             ),
             (
                 "a map of a device, FIFO or socket",
@@ -277,4 +306,15 @@ impl Checker<'_> {
             self.findings.tell(Kind::InodeSize, object, what, inode.i_size_high(), 0);
         }
     }
+}
+
+/// An inode whatever its checksum and `i_extra_isize` say; of one that is impossible nothing
+/// is left.
+pub(super) fn lenient(ino: u32, raw: &[u8], sums: &Checksums) -> Result<Inode> {
+    let unsummed = Checksums { metadata: false, ..*sums };
+    Inode::parse(ino, raw, &unsummed).or_else(|_| {
+        let mut mended = raw.to_vec();
+        le::put(&mut mended, I_EXTRA_ISIZE, 0_u16);
+        Inode::parse(ino, &mended, &unsummed)
+    })
 }

@@ -16,6 +16,10 @@ impl Checker<'_> {
         self.values();
         let uncounted = self.fs.superblock().features().ro_compat.has(RoCompat::DIR_NLINK);
         for (ino, met) in &self.inodes {
+            if met.value && met.names > 0 {
+                let what = "the flag `ea_inode`, with a name,";
+                self.findings.tell(Kind::InodeField, Object::Inode(*ino), what, "set", "clear");
+            }
             if met.nameless {
                 continue;
             }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::checker::Checker;
 use super::finding::{FindingKind as Kind, FindingObject as Object};
 use crate::layout::extent::{ENTRY_SIZE, Entries, Extent, ExtentNode, ROOT_ENTRIES};
+use crate::layout::geometry::is_reserved_ino;
 use crate::layout::inode::{BAD_INO, FLAG_EXTENTS, FLAG_INLINE_DATA, FLAG_VERITY, FileKind, Inode};
 use crate::{Result, le};
 
@@ -29,14 +30,12 @@ impl Checker<'_> {
     /// Claims the blocks of an inode; false when its map cannot be trusted.
     pub(super) fn inode_blocks(&mut self, ino: u32, inode: &Inode) -> Result<bool> {
         let mut walk = Walk::default();
-        if ino == BAD_INO {
-            // Bad blocks may lie anywhere: they are nobody's, and counted nowhere.
-            return Ok(true);
-        }
         let inline = inode.has_flag(FLAG_INLINE_DATA);
         let mapped = match inode.kind() {
             Some(FileKind::Symlink) => !inode.is_fast_symlink() && !inline,
-            Some(FileKind::Regular | FileKind::Directory) | None => !inline,
+            Some(FileKind::Regular | FileKind::Directory) => !inline,
+            // Those that have no type by right have no blocks; but for that of bad ones.
+            None => !inline && (ino == BAD_INO || !is_reserved_ino(self.fs.geometry(), ino)),
             Some(_) => false,
         };
         if mapped && inode.has_flag(FLAG_EXTENTS) {
@@ -49,7 +48,10 @@ impl Checker<'_> {
             self.findings.tell(Kind::MapNode, Object::Inode(ino), what, "unwritten", "");
             walk.damaged = true;
         }
-        self.counts(ino, inode, &walk);
+        // Bad blocks are in use, and counted nowhere.
+        if ino != BAD_INO {
+            self.counts(ino, inode, &walk);
+        }
         Ok(!walk.damaged)
     }
 
@@ -58,7 +60,7 @@ impl Checker<'_> {
         let geometry = self.fs.geometry();
         let block_size = u64::from(geometry.block_size);
         let object = Object::Inode(ino);
-        let blocks = walk.blocks + u64::from(inode.file_acl() != 0);
+        let blocks = walk.blocks + u64::from(self.has_attribute_block(inode));
         if geometry.cluster_ratio == 1 && !walk.damaged {
             let (found, expected) =
                 (inode.sectors(geometry.block_size), blocks * (block_size / 512));
@@ -72,10 +74,10 @@ impl Checker<'_> {
                     self.same(Kind::InodeSize, object, "i_size", size, right);
                 }
             }
-            Some(FileKind::Regular) => {
+            Some(FileKind::Regular) | None => {
                 // A file may go on with holes, and in verity with a tree behind its end.
                 let verity = inode.has_flag(FLAG_VERITY);
-                if walk.end > size.div_ceil(block_size) && !verity && ino >= geometry.first_ino {
+                if walk.end > size.div_ceil(block_size) && !verity {
                     let found = format_args!("up to block {}", walk.end);
                     let expected = format_args!("{size} bytes");
                     self.findings.tell(
@@ -89,8 +91,7 @@ impl Checker<'_> {
                 let longest = if inode.has_flag(FLAG_EXTENTS) {
                     (1 << 32) * block_size - 1
                 } else {
-                    let per_block = block_size / 4;
-                    (DIRECT + per_block + per_block.pow(2) + per_block.pow(3)) * block_size
+                    self.longest_by_pointers()
                 };
                 if size > longest {
                     self.findings.tell(Kind::InodeSize, object, "i_size", size, longest);
@@ -98,6 +99,13 @@ impl Checker<'_> {
             }
             _ => {}
         }
+    }
+
+    /// Bytes of the longest file without extents.
+    pub(super) fn longest_by_pointers(&self) -> u64 {
+        let block_size = u64::from(self.fs.geometry().block_size);
+        let per_block = block_size / 4;
+        (DIRECT + per_block + per_block.pow(2) + per_block.pow(3)) * block_size
     }
 
     fn extent_tree(&mut self, ino: u32, inode: &Inode, walk: &mut Walk) -> Result<()> {

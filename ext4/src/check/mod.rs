@@ -53,8 +53,8 @@ pub fn check(fs: &Filesystem) -> Result<Findings> {
     let mut checker = Checker::new(fs, &metadata, findings);
     checker.superblock()?;
     checker.backups()?;
-    checker.orphans()?;
     checker.reserved()?;
+    checker.orphans()?;
     checker.inodes()?;
     checker.directories()?;
     checker.links();

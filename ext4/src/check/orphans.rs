@@ -2,9 +2,10 @@
 
 use super::checker::Checker;
 use super::finding::{FindingKind as Kind, FindingObject as Object};
+use super::inodes::lenient;
 use crate::Result;
 use crate::layout::features::{Compat, RoCompat};
-use crate::layout::inode::FileKind;
+use crate::layout::inode::{FileKind, ROOT_INO};
 use crate::layout::orphan;
 
 impl Checker<'_> {
@@ -40,18 +41,29 @@ impl Checker<'_> {
     fn orphan_file(&mut self) -> Result<()> {
         let sb = self.fs.superblock();
         let ino = sb.s_orphan_file_inum();
+        let object = Object::Inode(ino);
+        if ino == ROOT_INO {
+            self.findings.tell(Kind::OrphanFile, object, "it", "the root", "a file of its own");
+            return Ok(());
+        }
         if !sb.features().compat.has(Compat::ORPHAN_FILE) {
             return Ok(());
         }
-        let object = Object::Inode(ino);
-        let inode = self.fs.inode_in_use(ino);
-        let note = self.findings.note(Kind::OrphanFile, &object, "the orphan file", inode)?;
-        let Some(inode) = note else { return Ok(()) };
+        let place = self.fs.inode_position(ino);
+        let note = self.findings.note(Kind::OrphanFile, &object, "the orphan file", place)?;
+        let Some(place) = note else { return Ok(()) };
+        let mut raw = vec![0; self.fs.geometry().inode_size.into()];
+        self.fs.disk().read_at(place, &mut raw)?;
+        // What is wrong with the record itself is told with all others.
+        let inode = lenient(ino, &raw, self.fs.checksums())?;
+        if inode.i_links_count() == 0 {
+            self.findings.tell(Kind::OrphanFile, object, "the orphan file", "not in use", "");
+            return Ok(());
+        }
         if inode.kind() != Some(FileKind::Regular) {
             self.findings.tell(Kind::OrphanFile, object, "its type", "another", "a regular file");
             return Ok(());
         }
-        self.special.insert(ino);
         let block_size = u64::from(self.fs.geometry().block_size);
         let map = self.fs.block_map(ino, &inode);
         let Some(mut map) = self.findings.note(Kind::OrphanFile, &object, "its map", map)? else {

@@ -2,20 +2,70 @@
 
 use super::checker::{Checker, Met};
 use super::finding::{FindingKind as Kind, FindingObject as Object};
-use crate::layout::features::Compat;
-use crate::layout::inode::{BAD_INO, FileKind, Inode, RESIZE_INO, ROOT_INO};
+use crate::layout::features::{Compat, RoCompat};
+use crate::layout::geometry::is_reserved_ino;
+use crate::layout::inode::{
+    BAD_INO, FLAG_EXTENTS, FLAG_INLINE_DATA, FileKind, Inode, JOURNAL_INO, RESIZE_INO, ROOT_INO,
+};
 use crate::{Result, le};
 
 /// The doubly indirect pointer of an inode.
 const DOUBLY: usize = 13;
+/// Offset of `i_links_count`.
+const I_LINKS_COUNT: usize = 0x1a;
+/// Offset of `i_blocks`.
+const I_BLOCKS: usize = 0x1c;
+/// Offset of `i_block`.
+const I_BLOCK: usize = 0x28;
+
+/// The boot loader's inode, which may be of any type but a directory.
+const BOOT_LOADER_INO: u32 = 5;
+/// Inodes of quota, whatever the superblock says.
+const QUOTA_INOS: [u32; 2] = [3, 4];
+
+/// What an inode is for that has its number from the format or the superblock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// The bad blocks.
+    BadBlocks,
+    /// The journal, quota or the orphan file: a regular file.
+    File,
+    /// One of these, without its feature: nothing may be in it.
+    Empty,
+    /// Reserved, and hardly ever used.
+    Reserved,
+}
 
 impl Checker<'_> {
+    /// What an inode is for; none for the root and for files of users.
+    pub(super) fn role(&self, ino: u32) -> Option<Role> {
+        let sb = self.fs.superblock();
+        let features = sb.features();
+        let file = |is: bool| Some(if is { Role::File } else { Role::Empty });
+        if ino == ROOT_INO {
+            None
+        } else if ino == BAD_INO {
+            Some(Role::BadBlocks)
+        } else if ino == JOURNAL_INO {
+            file(sb.s_journal_inum() == ino)
+        } else if QUOTA_INOS.contains(&ino) || ino == sb.s_prj_quota_inum() {
+            let named = [sb.s_usr_quota_inum(), sb.s_grp_quota_inum(), sb.s_prj_quota_inum()];
+            file(features.ro_compat.has(RoCompat::QUOTA) && named.contains(&ino))
+        } else if ino == sb.s_orphan_file_inum() {
+            file(features.compat.has(Compat::ORPHAN_FILE))
+        } else {
+            is_reserved_ino(self.fs.geometry(), ino).then_some(Role::Reserved)
+        }
+    }
+
     /// Notes who is in use without a name, and looks at the resize inode, which is like no other.
     pub(super) fn reserved(&mut self) -> Result<()> {
         let sb = self.fs.superblock();
         // These may have numbers like any file's.
-        let named = [sb.s_journal_inum(), sb.s_prj_quota_inum()];
-        self.special.extend(named.into_iter().filter(|ino| *ino >= self.fs.geometry().first_ino));
+        let quota = [sb.s_usr_quota_inum(), sb.s_grp_quota_inum(), sb.s_prj_quota_inum()];
+        self.quota_numbers(quota);
+        let named = [sb.s_journal_inum(), sb.s_orphan_file_inum()].into_iter().chain(quota);
+        self.special.extend(named.filter(|ino| *ino >= self.fs.geometry().first_ino));
         for ino in (1..self.fs.geometry().first_ino).filter(|ino| *ino != ROOT_INO) {
             self.inodes.insert(ino, Met { nameless: true, ..Met::default() });
         }
@@ -24,6 +74,7 @@ impl Checker<'_> {
         self.fs.disk().read_at(self.fs.inode_position(RESIZE_INO)?, &mut raw)?;
         let inode = self.parse(RESIZE_INO, &raw)?;
         self.inode_fields(RESIZE_INO, &inode);
+        self.low_deletion_time(RESIZE_INO, inode.i_dtime());
         if inode.file_acl() != 0 {
             let (what, found) = ("i_file_acl", inode.file_acl());
             self.findings.tell(Kind::ResizeInode, object.clone(), what, found, 0);
@@ -31,11 +82,34 @@ impl Checker<'_> {
         if !sb.features().compat.has(Compat::RESIZE_INODE) {
             if inode.i_block() != [0; 60] {
                 let what = "its map, without the feature,";
-                self.findings.tell(Kind::ResizeInode, object, what, "in use", "empty");
+                self.findings.tell(Kind::ResizeInode, object.clone(), what, "in use", "empty");
+            }
+            let typed = inode.i_mode() == 0 || inode.kind() == Some(FileKind::Regular);
+            let (sectors, longest) = (inode.sectors(512), self.longest_by_pointers());
+            for (what, found, wrong) in [
+                ("its type, without the feature,", u64::from(inode.i_mode()), !typed),
+                ("i_blocks, without the feature,", sectors, sectors != 0),
+                ("i_size, without the feature,", inode.size(), inode.size() > longest),
+            ] {
+                if wrong {
+                    self.findings.tell(Kind::ResizeInode, object.clone(), what, found, 0);
+                }
             }
             return Ok(());
         }
         self.resize_inode(&inode)
+    }
+
+    /// The superblock's inodes of quota are none of those that are for something else.
+    fn quota_numbers(&mut self, numbers: [u32; 3]) {
+        for ino in numbers {
+            let other = is_reserved_ino(self.fs.geometry(), ino) && !QUOTA_INOS.contains(&ino);
+            let taken = other || ino == ROOT_INO || ino > self.fs.geometry().inodes_count;
+            if ino != 0 && taken {
+                let (kind, what) = (Kind::SuperblockField, "an inode of quota");
+                self.findings.tell(kind, Object::Superblock, what, ino, "another");
+            }
+        }
     }
 
     fn resize_inode(&mut self, inode: &Inode) -> Result<()> {
@@ -46,6 +120,12 @@ impl Checker<'_> {
         };
         if inode.kind() != Some(FileKind::Regular) {
             bad("its type", inode.i_mode().into(), 0x8000);
+        }
+        if inode.i_links_count() == 0 {
+            bad("i_links_count", 0, 1);
+        }
+        if inode.has_flag(FLAG_EXTENTS | FLAG_INLINE_DATA) {
+            bad("i_flags", inode.i_flags().into(), 0);
         }
         let per_block = u64::from(geometry.block_size / 4);
         let longest = (12 + per_block + per_block * per_block) * u64::from(geometry.block_size);
@@ -87,6 +167,18 @@ impl Checker<'_> {
             let right: Vec<u64> = backups.iter().map(|start| start + 1 + u64::from(n)).collect();
             self.pointers_are(&object, "a copy of a reserved descriptor block", &copies, &right);
         }
+        // The last block that the highest pointer maps, of those that lie behind the first levels.
+        let per = u64::from(per_block);
+        let slots = (first..last).map(|n| u64::from(n) % per).max().unwrap_or_default();
+        if let Some(copies) = (backups.len() as u64).checked_sub(1).filter(|_| last > first) {
+            let least = (12 + per + slots * per + copies) * u64::from(geometry.block_size);
+            if inode.size() < least {
+                let expected = format_args!("at least {least}");
+                let found = inode.size();
+                let kind = Kind::ResizeInode;
+                self.findings.tell(kind, object.clone(), "i_size", found, expected);
+            }
+        }
         let owned = 1 + u64::from(geometry.reserved_gdt_blocks) * (1 + backups.len() as u64);
         let sectors = owned * u64::from(geometry.block_size / 512);
         let found = inode.sectors(geometry.block_size);
@@ -105,22 +197,42 @@ impl Checker<'_> {
         }
     }
 
-    /// A reserved inode other than the root: what it may be.
-    pub(super) fn reserved_inode(&mut self, ino: u32, inode: &Inode) {
-        let file = matches!(inode.kind(), Some(FileKind::Regular)) || inode.i_mode() == 0;
-        if !file && ino != BAD_INO {
+    /// An inode with a number of its own, the root and the resize inode aside: what it may be.
+    pub(super) fn special_inode(&mut self, ino: u32, inode: &Inode, role: Role) {
+        let object = Object::Inode(ino);
+        let kind = inode.kind();
+        let typed = match role {
+            Role::BadBlocks | Role::Empty => true,
+            Role::File => kind == Some(FileKind::Regular),
+            Role::Reserved if ino == BOOT_LOADER_INO => kind != Some(FileKind::Directory),
+            Role::Reserved => inode.i_mode() == 0,
+        };
+        if !typed {
             let found = format_args!("{:#o}", inode.i_mode());
             let what = "the type of a reserved inode";
-            self.findings.tell(Kind::InodeMode, Object::Inode(ino), what, found, "a file");
+            let expected = if role == Role::File { "a file" } else { "none" };
+            self.findings.tell(Kind::InodeMode, object.clone(), what, found, expected);
         }
-        let journal = self.fs.superblock().s_journal_inum();
-        if ino == crate::layout::inode::JOURNAL_INO
-            && journal != ino
-            && !self.fs.superblock().features().compat.has(Compat::HAS_JOURNAL)
-            && (inode.i_links_count() != 0 || inode.i_mode() != 0)
-        {
-            let what = "the journal's inode, without a journal,";
-            self.findings.tell(Kind::Journal, Object::Inode(ino), what, "in use", "empty");
+        let used = inode.i_mode() != 0
+            || inode.i_uid_lo() != 0
+            || inode.i_gid_lo() != 0
+            || inode.i_links_count() != 0
+            || inode.has_flag(FLAG_INLINE_DATA)
+            || inode.i_file_acl_lo() != 0;
+        if role == Role::BadBlocks && used {
+            let what = "more than the bad blocks";
+            self.findings.tell(Kind::InodeMode, object, what, "in it", "absent");
+        }
+    }
+
+    /// An inode that the journal, quota or the orphan file would have, which there is not.
+    pub(super) fn empty_inode(&mut self, ino: u32, raw: &[u8]) {
+        let links: u16 = le::get_or_zero(raw, I_LINKS_COUNT);
+        let blocks: u32 = le::get_or_zero(raw, I_BLOCKS);
+        let pointer: u32 = le::get_or_zero(raw, I_BLOCK);
+        if links != 0 || blocks != 0 || pointer != 0 {
+            let what = "an inode of the journal, quota or orphans, without the feature,";
+            self.findings.tell(Kind::InodeMode, Object::Inode(ino), what, "in use", "empty");
         }
     }
 }

@@ -14,6 +14,8 @@ use crate::{Error, Result, le};
 const LEAST_LOG: u64 = 1024;
 /// `mmp_magic`.
 const MMP_MAGIC: u32 = 0x004d_4d50;
+/// The only `s_encoding` there is: UTF-8 as of Unicode 12.1.
+const ENCODING_UTF8: u16 = 1;
 /// Bytes of the block of multiple mount protection that its checksum covers.
 const MMP_COVERED: usize = 1020;
 
@@ -41,8 +43,16 @@ impl Checker<'_> {
         };
         let room = u64::from(sb.inode_size()) - 128;
         at_most("s_r_blocks_count", sb.r_blocks_count(), sb.blocks_count() / 2);
-        at_most("s_min_extra_isize", sb.s_min_extra_isize().into(), room);
-        at_most("s_want_extra_isize", sb.s_want_extra_isize().into(), room);
+        for (what, extra) in [
+            ("s_min_extra_isize", sb.s_min_extra_isize()),
+            ("s_want_extra_isize", sb.s_want_extra_isize()),
+        ] {
+            at_most(what, extra.into(), room);
+            // It covers itself and half a checksum, in whole words; in short inodes nothing.
+            if room > 0 && !extra.is_multiple_of(4) {
+                at_most(what, extra.into(), u64::from(extra) & !3);
+            }
+        }
         let features = sb.features();
         if !features.compat.has(Compat::RESIZE_INODE) && !features.incompat.has(Incompat::META_BG) {
             at_most("s_reserved_gdt_blocks", sb.s_reserved_gdt_blocks().into(), 0);
@@ -52,6 +62,27 @@ impl Checker<'_> {
             let asks = u64::from(features.incompat.has(Incompat::RECOVER));
             at_most("needs_recovery without a journal", asks, 0);
         }
+        let (incompat, ro) = (features.incompat, features.ro_compat);
+        let resizes = features.compat.has(Compat::RESIZE_INODE);
+        for (what, wrong) in [
+            (
+                "`uninit_bg` beside `metadata_csum`",
+                ro.has(RoCompat::GDT_CSUM) && ro.has(RoCompat::METADATA_CSUM),
+            ),
+            (
+                "`metadata_csum_seed` without `metadata_csum`",
+                incompat.has(Incompat::CSUM_SEED) && !ro.has(RoCompat::METADATA_CSUM),
+            ),
+            (
+                "`64bit` without `extent`",
+                incompat.has(Incompat::SIXTY_FOUR_BIT) && !incompat.has(Incompat::EXTENTS),
+            ),
+            ("`resize_inode` beside `meta_bg`", resizes && incompat.has(Incompat::META_BG)),
+        ] {
+            if wrong {
+                self.findings.tell(Kind::SuperblockField, Object::Superblock, what, "set", "");
+            }
+        }
         // Without clusters the fields that describe them say the same as those of blocks.
         if !features.ro_compat.has(RoCompat::BIGALLOC) {
             for (what, found, expected) in [
@@ -60,6 +91,11 @@ impl Checker<'_> {
             ] {
                 self.same(Kind::SuperblockField, Object::Superblock, what, found, expected);
             }
+        }
+        // Neither the kernel nor e2fsck goes on with an encoding that it does not know.
+        if features.incompat.has(Incompat::CASEFOLD) {
+            let (what, found) = ("s_encoding", sb.s_encoding());
+            self.same(Kind::SuperblockField, Object::Superblock, what, found, ENCODING_UTF8);
         }
         if sb.s_state() & STATE_ERROR != 0 {
             let what = "s_state";
@@ -99,6 +135,14 @@ impl Checker<'_> {
                 let (what, found) = ("bg_itable_unused", descriptor.itable_unused());
                 let most = geometry.inodes_per_group;
                 self.findings.tell(Kind::UnusedInodes, Object::Group(group), what, found, most);
+            }
+            if !summed && descriptor.itable_unused() != 0 {
+                let (what, found) = ("bg_itable_unused", descriptor.itable_unused());
+                self.findings.tell(Kind::UnusedInodes, Object::Group(group), what, found, 0);
+            }
+            if summed && group + 1 == geometry.groups && descriptor.has_flag(BLOCK_UNINIT) {
+                let (what, found) = ("the last group's block bitmap", "not initialised");
+                self.findings.tell(Kind::GroupFlags, Object::Group(group), what, found, "");
             }
         }
     }
@@ -161,14 +205,33 @@ impl Checker<'_> {
     }
 
     /// The journal's inode must be a file of its own: told apart from what reading it says.
-    pub(super) fn journal_inode(&mut self, ino: u32, inode: &Inode) {
+    pub(super) fn journal_inode(&mut self, ino: u32, inode: &Inode) -> Result<()> {
         if inode.kind() != Some(FileKind::Regular) {
             let what = "the type of the journal's inode";
             self.findings.tell(Kind::Journal, Object::Inode(ino), what, "another", "a file");
         }
-        if !inode.size().is_multiple_of(self.fs.geometry().block_size.into()) {
+        let block_size = u64::from(self.fs.geometry().block_size);
+        if !inode.size().is_multiple_of(block_size) {
             let (what, found) = ("i_size of the journal", inode.size());
             self.findings.tell(Kind::Journal, Object::Inode(ino), what, found, "whole blocks");
         }
+        // As far as it has blocks one after the other; a hole or an error ends it.
+        let mut end = 0_u64;
+        if let Ok(mut map) = self.fs.block_map(ino, inode) {
+            let most = self.fs.geometry().blocks_count;
+            while end < most && end.saturating_mul(block_size) < inode.size() {
+                match map.run(end) {
+                    Ok(run) if run.physical.is_some() && run.len > 0 => end += run.len,
+                    Err(error @ Error::Io { .. }) => return Err(error),
+                    _ => break,
+                }
+            }
+        }
+        if end.saturating_mul(block_size) < inode.size() {
+            let (what, found) = ("i_size of the journal", inode.size());
+            let expected = format_args!("at most {}", end.saturating_mul(block_size));
+            self.findings.tell(Kind::Journal, Object::Inode(ino), what, found, expected);
+        }
+        Ok(())
     }
 }

@@ -25,6 +25,12 @@ struct Entry<'a> {
 }
 
 impl Checker<'_> {
+    /// It has a block of attributes, as far as the superblock tells.
+    pub(super) fn has_attribute_block(&self, inode: &Inode) -> bool {
+        let known = self.fs.superblock().features().compat.has(Compat::EXT_ATTR);
+        known && self.fs.geometry().is_data_block(inode.file_acl())
+    }
+
     pub(super) fn inode_xattrs(&mut self, ino: u32, inode: &Inode) -> Result<()> {
         let object = Object::Inode(ino);
         let space = inode.extra_space();

@@ -146,6 +146,10 @@ fields! { Superblock {
     s_kbytes_written, set_s_kbytes_written: u64 = 0x178;
     /// 0x194: errors seen.
     s_error_count, set_s_error_count: u32 = 0x194;
+    /// 0x240: inode of the quota of users.
+    s_usr_quota_inum, set_s_usr_quota_inum: u32 = 0x240;
+    /// 0x244: inode of the quota of groups.
+    s_grp_quota_inum, set_s_grp_quota_inum: u32 = 0x244;
     /// 0x248: clusters of metadata, known at mount.
     s_overhead_blocks, set_s_overhead_blocks: u32 = 0x248;
     /// 0x24C: groups with backups under `sparse_super2`, first.
@@ -166,6 +170,8 @@ fields! { Superblock {
     s_mkfs_time_hi, set_s_mkfs_time_hi: u8 = 0x276;
     /// 0x277: high byte of `s_lastcheck`.
     s_lastcheck_hi, set_s_lastcheck_hi: u8 = 0x277;
+    /// 0x27C: encoding of names that are compared without case.
+    s_encoding, set_s_encoding: u16 = 0x27c;
     /// 0x280: inode of the orphan file.
     s_orphan_file_inum, set_s_orphan_file_inum: u32 = 0x280;
     /// 0x3FC: crc32c of all before it.

@@ -1,6 +1,7 @@
 //! Our check beside e2fsck, on images of every profile: as they are, and damaged at random.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::images::{Made, made, missing};
@@ -11,7 +12,7 @@ use crate::survey::Survey;
 use crate::verdict::{Ours, Theirs, explained};
 
 /// Images of all profiles but those that are the same by another name; or of every so many.
-fn all(folder: &std::path::Path, every: usize) -> Vec<Made> {
+fn all(folder: &Path, every: usize) -> Vec<Made> {
     let mut seen = Vec::new();
     PROFILES
         .iter()
@@ -92,11 +93,22 @@ fn long() -> bool {
 /// `BANGER_COMPARED` images from `BANGER_SEED` on.
 #[test]
 fn damage_is_seen_where_e2fsck_sees_it() {
+    compare("check beside e2fsck", 120, |image, random| image.damage(random, false));
+}
+
+/// As many, with all damage to inodes that have a number of their own.
+#[test]
+fn damage_to_special_inodes_is_seen_where_e2fsck_sees_it() {
+    compare("check of special inodes beside e2fsck", 60, Image::damage_special);
+}
+
+/// `BANGER_KEEP` names a folder for the images whose differences nothing explains.
+fn compare(what: &str, sample: u64, damage: fn(&mut Image, &mut Random)) {
     let _alone = crate::ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if missing() {
         return;
     }
-    let count = number("BANGER_COMPARED", 120);
+    let count = number("BANGER_COMPARED", sample);
     let first = number("BANGER_SEED", 1);
     let folder = tempfile::tempdir().unwrap();
     let images: Vec<(Made, Arc<Survey>)> = all(folder.path(), if long() { 1 } else { 6 })
@@ -113,12 +125,15 @@ fn damage_is_seen_where_e2fsck_sees_it() {
         let mut random = Random::new(seed);
         let (made, survey) = &images[random.index(images.len())];
         let mut image = Image::new((*made.bytes).clone(), Arc::clone(survey));
-        image.damage(&mut random, false);
+        damage(&mut image, &mut random);
         std::fs::write(&path, &image.bytes).unwrap();
         let theirs = Theirs::of(&path);
         let ours = Ours::of(&image.bytes);
         if !table.count(&made.name, &ours, &theirs) {
             unexplained += 1;
+            if let Some(kept) = std::env::var_os("BANGER_KEEP") {
+                std::fs::copy(&path, Path::new(&kept).join(format!("{seed}.img"))).unwrap();
+            }
             println!("seed {seed}, {}: {}", made.name, image.done.join("; "));
             println!("--- ours\n{ours}--- e2fsck: {:?}", theirs.code);
             theirs.problems().take(12).for_each(|line| println!("{line}"));
@@ -126,8 +141,7 @@ fn damage_is_seen_where_e2fsck_sees_it() {
     }
     table.print();
     println!(
-        "RESULT check beside e2fsck: {count} damaged images, {} differences, {unexplained} of them \
-         unexplained",
+        "RESULT {what}: {count} damaged images, {} differences, {unexplained} of them unexplained",
         table.ours_alone + table.theirs_alone,
     );
     assert_eq!(unexplained, 0, "each difference is explained or mended");

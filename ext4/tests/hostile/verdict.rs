@@ -62,8 +62,10 @@ impl Theirs {
         Self { code: out.status.code(), text: String::from_utf8_lossy(&text).into_owned() }
     }
 
+    /// Neither the status says that something is wrong, nor what it said. What it asks before
+    /// its first pass it has forgotten by the end, so that with -n the status stays 0.
     pub(crate) fn is_clean(&self) -> bool {
-        self.code == Some(0)
+        self.code == Some(0) && !self.text.lines().any(|line| line.ends_with("? no"))
     }
 
     /// The lines that name problems.
@@ -101,6 +103,10 @@ const STRICTER: &[(&[Kind], &str)] = &[
     (&[Kind::Symlink], "ours: targets with a NUL byte, which e2fsck takes within inodes"),
     (&[Kind::DataBehindEnd], "ours: data behind the end, of which e2fsck lets a block pass"),
     (&[Kind::MapNode], "ours: depths of extent nodes, which e2fsck does not hold together"),
+    (
+        &[Kind::DuplicateName],
+        "ours: names that are in two blocks of a directory, of which e2fsck looks at each alone",
+    ),
     (&[Kind::IndexOrder], "ours: hashes of inner index nodes, by which the kernel searches"),
 ];
 
@@ -165,7 +171,6 @@ const LOOSER: &[(&str, &[&str], &str)] = &[
             "shared with",
             "inode #",
             "block(s)",
-            "Padding at end of block",
         ],
         "e2fsck: who has which blocks under bigalloc, which we leave out",
     ),
@@ -185,12 +190,20 @@ pub(crate) fn explained(name: &str, ours: &Ours, theirs: &Theirs) -> Option<&'st
         if findings.problems.iter().all(journal) {
             return Some("ours: the journal's inode, of which e2fsck looks at the map alone");
         }
+        let bad_blocks = |problem: &Finding| {
+            problem.object == Object::Inode(1) && problem.kind == Kind::BlockClaimedTwice
+        };
+        let mut reason = None;
         let mut kinds = ours.kinds();
+        if findings.problems.iter().any(bad_blocks) {
+            reason = Some("ours: bad blocks in metadata, which e2fsck calls an error of its own");
+            let others = findings.problems.iter().filter(|problem| !bad_blocks(problem));
+            kinds = others.map(|problem| problem.kind).collect();
+        }
         if kinds.contains(&Kind::MapNode) {
             kinds.retain(|kind| !CONSEQUENCES.contains(kind));
         }
         // Every kind must have a reason.
-        let mut reason = None;
         for kind in kinds {
             reason = Some(STRICTER.iter().find(|(kinds, _)| kinds.contains(&kind))?.1);
         }

@@ -12,6 +12,8 @@ mod layout;
 #[cfg(test)]
 mod mutants;
 #[cfg(test)]
+mod special;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod view;

@@ -6,6 +6,7 @@ mod inode;
 mod journal;
 mod map;
 mod place;
+mod special;
 mod sums;
 mod xattr;
 
@@ -71,6 +72,11 @@ impl Image {
             // One of them always finds something.
             while !pick(random)(self, random) {}
         }
+    }
+
+    /// Damages what has a number of its own, which the other kinds seldom meet.
+    pub(crate) fn damage_special(&mut self, random: &mut Random) {
+        special::damage(self, random);
     }
 
     pub(crate) fn note(&mut self, what: impl Into<String>) {
