@@ -1,5 +1,7 @@
 //! Block and inode bitmaps: bit operations and the checksums that descriptors hold.
 
+use std::ops::Range;
+
 use super::checksum::{Checksums, crc32c};
 use super::group::GroupDescriptor;
 use crate::{Error, Result};
@@ -25,29 +27,94 @@ pub fn clear(bitmap: &mut [u8], index: u32) {
     }
 }
 
-/// Sets the bits of a range, whole bytes at once where it can.
-pub fn set_range(bitmap: &mut [u8], range: std::ops::Range<u32>) {
-    let mut index = range.start;
-    while index < range.end {
-        if index.is_multiple_of(8) && range.end - index >= 8 {
-            if let Some(byte) = bitmap.get_mut(index as usize / 8) {
-                *byte = 0xff;
-            }
-            index += 8;
-        } else {
-            set(bitmap, index);
-            index += 1;
-        }
+/// Sets the bits of a range that the buffer has, whole bytes at once where it can.
+pub fn set_range(bitmap: &mut [u8], range: Range<u32>) {
+    let (mut start, mut end) = (range.start, range.end);
+    while start < end && start % 8 != 0 {
+        set(bitmap, start);
+        start += 1;
     }
+    while start < end && end % 8 != 0 {
+        end -= 1;
+        set(bitmap, end);
+    }
+    let last = bitmap.len().min(end as usize / 8);
+    if let Some(bytes) = bitmap.get_mut(start as usize / 8..last) {
+        bytes.fill(0xff);
+    }
+}
+
+/// The bits in pieces of 64; what is missing at the end counts as clear.
+fn words(bitmap: &[u8]) -> impl Iterator<Item = u64> {
+    let (whole, rest) = bitmap.as_chunks::<8>();
+    let mut last = [0; 8];
+    last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+    let last = (!rest.is_empty()).then_some(last);
+    whole.iter().copied().chain(last).map(u64::from_le_bytes)
+}
+
+/// The bits of word `number` that lie in a range of bits.
+fn part_of_word(number: u32, range: &Range<u32>) -> u64 {
+    let first = number.saturating_mul(64);
+    let below = |bit: u32| match bit.saturating_sub(first) {
+        0 => 0,
+        bits @ 1..64 => (1 << bits) - 1,
+        _ => u64::MAX,
+    };
+    below(range.end) & !below(range.start)
 }
 
 /// Clear bits among the first `len`.
 #[must_use]
 pub fn count_clear(bitmap: &[u8], len: u32) -> u32 {
-    let whole = len as usize / 8;
-    let used: u32 = bitmap.iter().take(whole).map(|byte| byte.count_ones()).sum();
-    let rest = (whole as u32 * 8..len).filter(|index| is_set(bitmap, *index)).count() as u32;
-    len - used.min(len) - rest
+    let words = (0..).zip(words(bitmap)).take(len.div_ceil(64) as usize);
+    let clear = |(n, word): (u32, u64)| (!word & part_of_word(n, &(0..len))).count_ones();
+    // Behind its end a bitmap counts as set.
+    words.map(clear).sum::<u32>() - padding(bitmap, len)
+}
+
+/// Bits that [`words`] adds behind the end of a bitmap, among the first `len`.
+fn padding(bitmap: &[u8], len: u32) -> u32 {
+    let (bits, len) = (bitmap.len() as u64 * 8, u64::from(len));
+    len.min(bits.next_multiple_of(64)).saturating_sub(bits) as u32
+}
+
+/// True when a bit of `range` is set.
+#[must_use]
+pub fn any_set(bitmap: &[u8], range: Range<u32>) -> bool {
+    let first = range.start / 64;
+    let words = (first..).zip(words(bitmap.get(first as usize * 8..).unwrap_or_default()));
+    let mut words = words.take((range.end.div_ceil(64).saturating_sub(first)) as usize);
+    words.any(|(n, word)| word & part_of_word(n, &range) != 0)
+}
+
+/// True when every bit of `must` among the first `len` is set in the bitmap too.
+#[must_use]
+pub fn covers(bitmap: &[u8], must: &[u8], len: u32) -> bool {
+    let words = (0..).zip(words(must).zip(words(bitmap))).take(len.div_ceil(64) as usize);
+    let mut missing = words.map(|(n, (must, is))| must & !is & part_of_word(n, &(0..len)));
+    missing.all(|word| word == 0)
+}
+
+/// The bits among the first `len` that are not the same in both, in ascending order, and
+/// whether each is set in the second.
+pub fn differences<'a>(
+    old: &'a [u8],
+    new: &'a [u8],
+    len: u32,
+) -> impl Iterator<Item = (u32, bool)> + 'a {
+    let words = (0..).zip(words(old).zip(words(new))).take(len.div_ceil(64) as usize);
+    let words = words.filter(|(_, (old, new))| old != new);
+    words.flat_map(move |(n, (old, new))| {
+        let mut left = (old ^ new) & part_of_word(n, &(0..len));
+        std::iter::from_fn(move || {
+            let bit = left.trailing_zeros();
+            (left != 0).then(|| {
+                left &= left - 1;
+                (n * 64 + bit, new >> bit & 1 == 1)
+            })
+        })
+    })
 }
 
 fn computed(bitmap: &[u8], bits: u32, checksums: &Checksums, descriptor_size: u16) -> u32 {
@@ -119,6 +186,37 @@ pub fn sum_inode_bitmap(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn words_say_what_bits_say(
+            old in prop::collection::vec(any::<u8>(), 0..40),
+            mut new in prop::collection::vec(any::<u8>(), 0..40),
+            range in (0u32..330, 0u32..330),
+            len in 0u32..330,
+        ) {
+            new.resize(old.len(), 0);
+            let bits = old.len() as u32 * 8;
+            let clear = (0..len).filter(|bit| !is_set(&new, *bit)).count();
+            prop_assert_eq!(count_clear(&new, len) as usize, clear);
+            let range = range.0.min(range.1)..range.0.max(range.1);
+            let any = range.clone().any(|bit| bit < bits && is_set(&new, bit));
+            prop_assert_eq!(any_set(&new, range.clone()), any);
+            let within = len.min(bits);
+            let missing = (0..within).any(|bit| is_set(&old, bit) && !is_set(&new, bit));
+            prop_assert_eq!(covers(&new, &old, len), !missing);
+            let differ: Vec<_> = (0..within)
+                .filter(|bit| is_set(&old, *bit) != is_set(&new, *bit))
+                .map(|bit| (bit, is_set(&new, bit)))
+                .collect();
+            prop_assert_eq!(differences(&old, &new, len).collect::<Vec<_>>(), differ);
+            let mut one_by_one = new.clone();
+            range.clone().for_each(|bit| set(&mut one_by_one, bit));
+            set_range(&mut new, range);
+            prop_assert_eq!(new, one_by_one);
+        }
+    }
 
     #[test]
     fn bits_are_set_cleared_and_counted() {

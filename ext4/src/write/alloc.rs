@@ -36,9 +36,7 @@ impl Volume {
                 &descriptor,
                 &checksums,
             )?;
-            let bytes = geometry.clusters_per_group as usize / 8;
-            let held = expected.iter().zip(&read).take(bytes).all(|(must, is)| is & must == *must);
-            if !held {
+            if !bitmap::covers(&read, &expected, geometry.clusters_per_group) {
                 return Err(Error::Corrupt {
                     what: format!("the block bitmap of group {number} has metadata as free"),
                 });

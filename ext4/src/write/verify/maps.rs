@@ -1,6 +1,6 @@
 //! Bitmaps and counts: what agrees with what, and what came into use or went.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 use std::rc::Rc;
@@ -17,6 +17,8 @@ use crate::layout::inode::FileKind;
 #[derive(Default)]
 pub(super) struct Bits {
     inodes: RefCell<HashMap<u32, Rc<Vec<u8>>>>,
+    /// The one of every group whose inodes were never used.
+    unused: OnceCell<Rc<Vec<u8>>>,
 }
 
 /// What came into use and what went.
@@ -50,25 +52,33 @@ impl View {
         let map = self.fs.block(descriptor.block_bitmap())?;
         let bits = geometry.clusters_per_group;
         bitmap::check_block_bitmap(&map, bits, descriptor, self.fs.checksums())?;
-        if must.iter().zip(&map).take(bits as usize / 8).any(|(must, is)| must & !is != 0) {
+        if !bitmap::covers(&map, &must, bits) {
             return wrong(format!("the block bitmap of group {group} has metadata as free"));
         }
         Ok(map)
     }
 
+    /// That no inode of the group was ever used needs no bitmap.
+    fn has_no_inodes(&self, descriptor: &GroupDescriptor) -> bool {
+        descriptor.has_flag(INODE_UNINIT) && self.has_group_checksums()
+    }
+
+    fn unused(&self) -> Rc<Vec<u8>> {
+        let make = || Rc::new(synthesise_inode_bitmap(self.fs.geometry()));
+        Rc::clone(self.bits.unused.get_or_init(make))
+    }
+
     fn inode_bitmap(&self, group: u32) -> Result<Rc<Vec<u8>>> {
+        let (geometry, descriptor) = (self.fs.geometry(), self.descriptor(group)?);
+        if self.has_no_inodes(descriptor) {
+            return Ok(self.unused());
+        }
         if let Some(map) = self.bits.inodes.borrow().get(&group) {
             return Ok(Rc::clone(map));
         }
-        let (geometry, descriptor) = (self.fs.geometry(), self.descriptor(group)?);
-        let map = if descriptor.has_flag(INODE_UNINIT) && self.has_group_checksums() {
-            synthesise_inode_bitmap(geometry)
-        } else {
-            let map = self.fs.block(descriptor.inode_bitmap())?;
-            let bits = geometry.inodes_per_group;
-            bitmap::check_inode_bitmap(&map, bits, descriptor, self.fs.checksums())?;
-            map
-        };
+        let map = self.fs.block(descriptor.inode_bitmap())?;
+        let bits = geometry.inodes_per_group;
+        bitmap::check_inode_bitmap(&map, bits, descriptor, self.fs.checksums())?;
         let map = Rc::new(map);
         self.bits.inodes.borrow_mut().insert(group, Rc::clone(&map));
         Ok(map)
@@ -105,47 +115,48 @@ pub(super) fn compare(before: &View, after: &View, changed: &BTreeSet<u64>) -> R
 }
 
 fn group_blocks(before: &View, after: &View, group: u32, delta: &mut Delta) -> Result<()> {
-    let geometry = after.fs.geometry();
-    let now = after.block_bitmap(group)?;
-    let len = geometry.group_blocks(group);
-    let free = bitmap::count_clear(&now, len);
-    let says = after.descriptor(group)?.free_blocks_count();
-    if free != says {
-        return wrong(format!("group {group} has {free} free blocks and says {says}"));
+    let (old, new) = (before.fs.geometry(), after.fs.geometry());
+    let (len, first) = (new.group_blocks(group), new.group_first_block(group));
+    let descriptor = after.descriptor(group)?;
+    let says = descriptor.free_blocks_count();
+    let agree = |free: u32| match free == says {
+        true => Ok(()),
+        false => wrong(format!("group {group} has {free} free blocks and says {says}")),
+    };
+    let is_new = group >= old.groups;
+    if is_new && descriptor.has_flag(BLOCK_UNINIT) && after.has_group_checksums() {
+        // Its bitmap is not written: it stands for the metadata that is there and nothing else.
+        let metadata = after.metadata.within(first..first + u64::from(len));
+        let used: u64 = metadata.map(|range| range.end - range.start).sum();
+        return agree(len.saturating_sub(used as u32));
     }
-    if (len..geometry.clusters_per_group).any(|bit| !bitmap::is_set(&now, bit)) {
+    let now = after.block_bitmap(group)?;
+    agree(bitmap::count_clear(&now, len))?;
+    if bitmap::count_clear(&now, new.clusters_per_group) != says {
         return wrong(format!("the block bitmap of group {group} goes on behind its end"));
     }
-    // What lies behind the old end of a filesystem that grows was nobody's.
-    let mut old = after.metadata.synthesise(geometry, group);
-    if group < before.fs.geometry().groups {
-        let map = before.block_bitmap(group)?;
-        for bit in 0..before.fs.geometry().group_blocks(group) {
-            match bitmap::is_set(&map, bit) {
-                true => bitmap::set(&mut old, bit),
-                false => bitmap::clear(&mut old, bit),
+    let was = match is_new {
+        true => after.metadata.synthesise(new, group),
+        false => {
+            let mut map = before.block_bitmap(group)?;
+            // What lies behind the old end of a filesystem that grows was nobody's.
+            if old.group_blocks(group) != len {
+                let behind = after.metadata.synthesise(new, group);
+                for bit in old.group_blocks(group)..len {
+                    if !bitmap::is_set(&behind, bit) {
+                        bitmap::clear(&mut map, bit);
+                    }
+                }
             }
+            map
         }
-    }
-    let first = geometry.group_first_block(group);
-    let mut add = |list: fn(&mut Delta) -> &mut Vec<Range<u64>>, bit: u32| {
+    };
+    for (bit, is_set) in bitmap::differences(&was, &now, len) {
+        let list = if is_set { &mut delta.gained } else { &mut delta.lost };
         let block = first + u64::from(bit);
-        let list = list(delta);
         match list.last_mut() {
             Some(last) if last.end == block => last.end += 1,
             _ => list.push(block..block + 1),
-        }
-    };
-    for (byte, (old, now)) in (0..).zip(old.iter().zip(&now)) {
-        if old == now {
-            continue;
-        }
-        for bit in byte * 8..(byte * 8 + 8).min(len) {
-            match (old >> (bit % 8) & 1, now >> (bit % 8) & 1) {
-                (0, 1) => add(|delta| &mut delta.gained, bit),
-                (1, 0) => add(|delta| &mut delta.lost, bit),
-                _ => {}
-            }
         }
     }
     Ok(())
@@ -156,26 +167,26 @@ fn group_inodes(before: &View, after: &View, group: u32, delta: &mut Delta) -> R
     let len = geometry.inodes_per_group;
     let now = after.inode_bitmap(group)?;
     let descriptor = after.descriptor(group)?;
-    let (free, says) = (bitmap::count_clear(&now, len), descriptor.free_inodes_count());
+    let unused = after.has_no_inodes(descriptor);
+    let free = if unused { len } else { bitmap::count_clear(&now, len) };
+    let says = descriptor.free_inodes_count();
     if free != says {
         return wrong(format!("group {group} has {free} free inodes and says {says}"));
     }
-    let old = match group < before.fs.geometry().groups {
-        true => before.inode_bitmap(group)?,
-        false => Rc::new(synthesise_inode_bitmap(geometry)),
-    };
     let unused_from = len.saturating_sub(descriptor.itable_unused());
-    for index in 0..len {
-        let (was, is) = (bitmap::is_set(&old, index), bitmap::is_set(&now, index));
-        if is && index >= unused_from && after.has_group_checksums() {
-            return wrong(format!("group {group}: an inode in use counts as never used"));
-        }
-        let ino = group * len + index + 1;
-        match (was, is) {
-            (false, true) => drop(delta.inodes_gained.insert(ino)),
-            (true, false) => drop(delta.inodes_lost.insert(ino)),
-            _ => {}
-        }
+    if !unused && after.has_group_checksums() && bitmap::any_set(&now, unused_from..len) {
+        return wrong(format!("group {group}: an inode in use counts as never used"));
+    }
+    let was = match group < before.fs.geometry().groups {
+        true => before.inode_bitmap(group)?,
+        false => after.unused(),
+    };
+    if Rc::ptr_eq(&was, &now) {
+        return Ok(());
+    }
+    for (index, is_set) in bitmap::differences(&was, &now, len) {
+        let list = if is_set { &mut delta.inodes_gained } else { &mut delta.inodes_lost };
+        list.insert(group * len + index + 1);
     }
     Ok(())
 }
@@ -186,7 +197,7 @@ pub(super) fn directories(
     after: &View,
     touched: &BTreeMap<u32, Touched>,
 ) -> Result<()> {
-    let mut change: HashMap<u32, i64> = HashMap::new();
+    let mut change: BTreeMap<u32, i64> = BTreeMap::new();
     for (ino, inode) in touched {
         let (group, _) = after.fs.geometry().inode_place(*ino)?;
         let is = |inode: &Option<_>| {
@@ -195,11 +206,14 @@ pub(super) fn directories(
         };
         *change.entry(group).or_default() += is(&inode.after) - is(&inode.before);
     }
+    change.retain(|_, change| *change != 0);
+    let mut expected = change.into_iter().peekable();
     for (group, descriptor) in (0..).zip(after.fs.descriptors()) {
         let old = before.fs.descriptors().get(group as usize);
         let old = old.map_or(0, GroupDescriptor::used_dirs_count);
         let counted = i64::from(descriptor.used_dirs_count()) - i64::from(old);
-        if counted != change.get(&group).copied().unwrap_or(0) {
+        let expected = expected.next_if(|(number, _)| *number == group);
+        if counted != expected.map_or(0, |(_, change)| change) {
             return wrong(format!("group {group} counts its directories wrong"));
         }
     }
