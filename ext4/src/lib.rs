@@ -31,6 +31,7 @@ mod format;
 mod grow;
 mod ingest;
 pub mod journal;
+mod kept;
 pub mod layout;
 pub mod le;
 mod overlay;

@@ -59,7 +59,7 @@ impl Volume {
         self.lengthen(last, old.group_blocks(last)..new.group_blocks(last))?;
         self.add_groups(old.groups, zeroed, tracked)?;
         let descriptors: Vec<_> = self.groups.iter().map(|group| group.descriptor).collect();
-        self.metadata = MetadataMap::new(&new, &descriptors)?;
+        self.metadata = Arc::new(MetadataMap::new(&new, &descriptors)?);
         // What a block of descriptors held before it became one means nothing.
         for n in old.gdt_blocks()..new.gdt_blocks() {
             self.blocks.fresh(new.gdt_block(n))?;

@@ -42,6 +42,8 @@ pub struct DirEntries<'a> {
     block_size: usize,
     offset: usize,
     types: bool,
+    /// Names are looked at too.
+    names: bool,
 }
 
 /// The entries of a directory block. With `tail` its last 12 bytes are the
@@ -50,7 +52,13 @@ pub struct DirEntries<'a> {
 pub fn entries(block: &[u8], tail: bool, types: bool) -> DirEntries<'_> {
     let end = if tail { block.len().saturating_sub(TAIL_SIZE) } else { block.len() };
     let bytes = block.get(..end).unwrap_or_default();
-    DirEntries { bytes, block_size: block.len(), offset: 0, types }
+    DirEntries { bytes, block_size: block.len(), offset: 0, types, names: true }
+}
+
+/// As [`entries`], for who only compares names with a possible one: whether theirs are is not
+/// looked at.
+pub(crate) fn records(block: &[u8], tail: bool, types: bool) -> DirEntries<'_> {
+    DirEntries { names: false, ..entries(block, tail, types) }
 }
 
 impl<'a> Iterator for DirEntries<'a> {
@@ -77,26 +85,38 @@ impl<'a> DirEntries<'a> {
             Err(Error::Corrupt { what: format!("directory entry at byte {offset}: {what}") })
         };
         let rest = self.bytes.get(offset..).unwrap_or_default();
-        let (Some(inode), Some(stored)) = (le::get::<u32>(rest, 0), le::get::<u16>(rest, 4)) else {
+        let Some((header, body)) = rest.split_first_chunk::<ENTRY_HEADER>() else {
             return bad("it is cut short");
         };
-        let rec_len = decode_rec_len(stored, self.block_size);
+        let [i0, i1, i2, i3, len0, len1, name_len, kind] = *header;
+        let inode = u32::from_le_bytes([i0, i1, i2, i3]);
+        let rec_len = decode_rec_len(u16::from_le_bytes([len0, len1]), self.block_size);
         if rec_len < ENTRY_HEADER || rec_len > rest.len() || !rec_len.is_multiple_of(4) {
             return bad("its length is impossible");
         }
-        let name_len: u8 = le::get_or_zero(rest, 6);
-        let Some(name) = rest.get(ENTRY_HEADER..ENTRY_HEADER + usize::from(name_len)) else {
+        let Some(name) = body.get(..usize::from(name_len)) else {
             return bad("its name leaves the block");
         };
         if entry_size(name.len()) > rec_len {
             return bad("its name leaves the entry");
         }
-        if inode != 0 && (name.is_empty() || name.contains(&b'/') || name.contains(&0)) {
+        if self.names && inode != 0 && !is_possible(name) {
             return bad("its name is impossible");
         }
-        let file_type = if self.types { le::get_or_zero(rest, 7) } else { 0 };
+        let file_type = if self.types { kind } else { 0 };
         Ok(DirEntry { offset, rec_len, inode, file_type, name })
     }
+}
+
+/// Whether a file can have this name: not empty, without a slash and without a NUL.
+fn is_possible(name: &[u8]) -> bool {
+    const ONES: u64 = u64::MAX / 255;
+    let has_zero = |word: u64| word.wrapping_sub(ONES) & !word & (ONES << 7) != 0;
+    let (words, rest) = name.as_chunks::<8>();
+    let mut words = words.iter().map(|word| u64::from_le_bytes(*word));
+    let bad = words.any(|word| has_zero(word) || has_zero(word ^ (ONES * u64::from(b'/'))))
+        || rest.iter().any(|byte| *byte == 0 || *byte == b'/');
+    !name.is_empty() && !bad
 }
 
 /// `rec_len` as stored means itself, but for blocks of 64 KiB.
@@ -173,11 +193,17 @@ pub fn check_tail(block: &[u8], inode_seed: u32) -> Result<()> {
 pub fn put_tail(block: &mut [u8], inode_seed: u32) {
     let Some(at) = block.len().checked_sub(TAIL_SIZE) else { return };
     let sum = crc32c(inode_seed, block.get(..at).unwrap_or_default());
+    put_tail_entry(block);
+    le::put(block, at + 8, sum);
+}
+
+/// Writes the fake entry with whatever checksum is there.
+pub(crate) fn put_tail_entry(block: &mut [u8]) {
+    let Some(at) = block.len().checked_sub(TAIL_SIZE) else { return };
     le::put(block, at, 0u32);
     le::put(block, at + 4, TAIL_SIZE as u16);
     le::put(block, at + 6, 0u8);
     le::put(block, at + 7, TAIL_TYPE);
-    le::put(block, at + 8, sum);
 }
 
 #[cfg(test)]
@@ -196,6 +222,22 @@ mod tests {
         assert_eq!(found.len(), 2);
         assert_eq!(found[1].name, b"..");
         assert!(!put_entry(&mut block, 1020, 12, 2, 2, b"x"));
+    }
+
+    #[test]
+    fn names_are_possible_wherever_what_they_lack_would_stand() {
+        for len in 1..40 {
+            let mut name = vec![b'.'; len];
+            assert!(is_possible(&name));
+            for at in 0..len {
+                for bad in [0, b'/'] {
+                    let kept = std::mem::replace(&mut name[at], bad);
+                    assert!(!is_possible(&name));
+                    name[at] = kept;
+                }
+            }
+        }
+        assert!(!is_possible(b"") && is_possible(&[0x80, 0xff, 0x01, 0x30, 0xaf, 0x2e, 1, 0x81]));
     }
 
     #[test]

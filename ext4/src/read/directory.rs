@@ -97,19 +97,29 @@ impl Filesystem {
         Ok(())
     }
 
-    /// As [`Self::each_entry`], of one block alone: the directory's block `number`, which
-    /// is `block` on the device.
-    pub(crate) fn each_entry_of_block(
+    /// One block of a directory, its checksum right: the directory's block `number`, which is
+    /// `block` on the device. Gives also whether its last entry is the checksum's.
+    pub(crate) fn directory_block(
         &self,
         ino: u32,
         inode: &Inode,
         number: u64,
         block: u64,
-        visit: &mut dyn FnMut(&DirEntry<'_>) -> Result<ControlFlow<()>>,
-    ) -> Result<()> {
-        let block = self.block(block)?;
-        let tail = check_block(&block, number, inode, self.inode_seed(ino, inode))?;
-        self.entries_of(&block, tail, visit).map(|_| ())
+    ) -> Result<(Vec<u8>, bool)> {
+        let bytes = self.block(block)?;
+        let tail = check_block(&bytes, number, inode, self.inode_seed(ino, inode))?;
+        Ok((bytes, tail))
+    }
+
+    /// The entries of such a block that are in use, but `.` and `..`.
+    pub(crate) fn entries_in<'a>(
+        &self,
+        (bytes, tail): (&'a [u8], bool),
+    ) -> Result<Vec<DirEntry<'a>>> {
+        let entries = directory::entries(bytes, tail, self.has_types());
+        let shown =
+            |entry: &DirEntry<'_>| entry.inode != 0 && entry.name != b"." && entry.name != b"..";
+        entries.filter(|entry| entry.as_ref().map_or(true, shown)).collect()
     }
 
     fn entries_of(
@@ -190,6 +200,10 @@ impl DirectoryBlocks<'_> {
         let number = self.next;
         self.next += 1;
         Ok(Some((number, self.block(number)?)))
+    }
+
+    pub(super) fn filesystem(&self) -> &Filesystem {
+        self.map.fs
     }
 
     pub(super) fn block(&mut self, number: u64) -> Result<Vec<u8>> {

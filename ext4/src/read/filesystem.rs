@@ -12,17 +12,20 @@ use crate::{Disk, Error, Overlay, Result, journal};
 
 /// Bytes of descriptors that are held at once: 128 TiB with blocks of 4 KiB.
 const MOST_DESCRIPTOR_BYTES: u64 = 64 << 20;
+/// Bytes of descriptors that are read at once.
+const MOST_AT_ONCE: usize = 256 << 10;
 
 /// A filesystem that is not mounted, for reading.
 ///
 /// Nothing is cached but the superblock and the descriptors: what another
 /// hand writes to the same disk is seen at the next call.
+#[derive(Clone)]
 pub struct Filesystem {
     disk: Arc<dyn Disk>,
     superblock: Superblock,
     geometry: Geometry,
     checksums: Checksums,
-    descriptors: Vec<GroupDescriptor>,
+    descriptors: Arc<[GroupDescriptor]>,
 }
 
 impl std::fmt::Debug for Filesystem {
@@ -57,7 +60,39 @@ impl Filesystem {
         let superblock = read_superblock(&*disk)?;
         let geometry = Geometry::new(&superblock);
         let checksums = superblock.checksums();
-        let descriptors = read_descriptors(&*disk, &geometry, &checksums)?;
+        let descriptors = read_descriptors(&*disk, &geometry, &checksums, |_| None)?;
+        Ok(Self { disk, superblock, geometry, checksums, descriptors })
+    }
+
+    /// Opens `disk`, on which only those blocks are not what they are here that `changed`
+    /// says are not: descriptors in all others are not read again.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub(crate) fn reopen(
+        &self,
+        disk: Arc<dyn Disk>,
+        changed: impl Fn(u64) -> bool,
+    ) -> Result<Self> {
+        let superblock = read_superblock(&*disk)?;
+        let geometry = Geometry::new(&superblock);
+        let checksums = superblock.checksums();
+        let alike = checksums == self.checksums && geometry.desc_size == self.geometry.desc_size;
+        let same = |n: u32| alike && !changed(geometry.gdt_block(n));
+        if geometry == self.geometry && (0..geometry.gdt_blocks()).all(same) {
+            let descriptors = Arc::clone(&self.descriptors);
+            return Ok(Self { disk, superblock, geometry, checksums, descriptors });
+        }
+        let per_block = geometry.descs_per_block();
+        let known = |n: u32| {
+            let there = n < self.geometry.gdt_blocks()
+                && self.geometry.gdt_block(n) == geometry.gdt_block(n)
+                && same(n);
+            let end = n.saturating_add(1).saturating_mul(per_block).min(geometry.groups);
+            let groups = (n.saturating_mul(per_block)) as usize..end as usize;
+            self.descriptors.get(groups).filter(|_| there)
+        };
+        let descriptors = read_descriptors(&*disk, &geometry, &checksums, known)?;
         Ok(Self { disk, superblock, geometry, checksums, descriptors })
     }
 
@@ -75,6 +110,7 @@ impl Filesystem {
         let offset = geometry.offset(geometry.gdt_block(group / per_block)) + within;
         disk.read_at(offset, &mut bytes)?;
         descriptors.push(GroupDescriptor::parse(&bytes, group, &checksums)?);
+        let descriptors = descriptors.into();
         Ok(Self { disk, superblock: superblock.clone(), geometry, checksums, descriptors })
     }
 
@@ -214,35 +250,56 @@ pub(crate) fn read_superblock(disk: &dyn Disk) -> Result<Superblock> {
     Ok(superblock)
 }
 
-fn read_descriptors(
+/// Reads all descriptors but those of the blocks that are `known`.
+fn read_descriptors<'a>(
     disk: &dyn Disk,
     geometry: &Geometry,
     checksums: &Checksums,
-) -> Result<Vec<GroupDescriptor>> {
-    let bytes = u64::from(geometry.gdt_blocks()) * u64::from(geometry.block_size);
+    known: impl Fn(u32) -> Option<&'a [GroupDescriptor]>,
+) -> Result<Arc<[GroupDescriptor]>> {
+    let blocks = geometry.gdt_blocks();
+    let bytes = u64::from(blocks) * u64::from(geometry.block_size);
     if bytes > MOST_DESCRIPTOR_BYTES {
         return Err(Error::TooLarge {
             what: "the table of group descriptors".to_owned(),
             limit: MOST_DESCRIPTOR_BYTES,
         });
     }
+    let size = geometry.block_size as usize;
     let mut descriptors = Vec::with_capacity(geometry.groups as usize);
-    let mut block = vec![0; geometry.block_size as usize];
-    let mut group = 0;
-    for n in 0..geometry.gdt_blocks() {
-        let number = geometry.gdt_block(n);
-        if !geometry.is_data_block(number) {
+    let mut buffer = Vec::new();
+    let mut n = 0;
+    while n < blocks {
+        if let Some(known) = known(n) {
+            descriptors.extend_from_slice(known);
+            n += 1;
+            continue;
+        }
+        let first = geometry.gdt_block(n);
+        // Blocks that follow each other are read at once.
+        let follows = |more: &u32| {
+            n + more < blocks
+                && geometry.gdt_block(n + more) == first + u64::from(*more)
+                && known(n + more).is_none()
+        };
+        let most = (MOST_AT_ONCE / size).max(1) as u32;
+        let count = 1 + (1..most).take_while(follows).count() as u32;
+        if let Some(n) = (n..n + count).find(|n| !geometry.is_data_block(geometry.gdt_block(*n))) {
             return Err(Error::Corrupt {
                 what: format!("descriptor block {n} lies outside the filesystem"),
             });
         }
-        disk.read_at(geometry.offset(number), &mut block)?;
-        for bytes in block.chunks_exact(geometry.desc_size.max(32).into()) {
-            if group < geometry.groups {
-                descriptors.push(GroupDescriptor::parse(bytes, group, checksums)?);
-                group += 1;
+        buffer.resize(count as usize * size, 0);
+        disk.read_at(geometry.offset(first), &mut buffer)?;
+        for block in buffer.chunks_exact(size) {
+            for bytes in block.chunks_exact(geometry.desc_size.max(32).into()) {
+                let group = descriptors.len() as u32;
+                if group < geometry.groups {
+                    descriptors.push(GroupDescriptor::parse(bytes, group, checksums)?);
+                }
             }
         }
+        n += count;
     }
-    Ok(descriptors)
+    Ok(descriptors.into())
 }

@@ -19,6 +19,7 @@ pub use directory::DirItem;
 pub use extract::Extracted;
 pub use filesystem::Filesystem;
 pub(crate) use filesystem::read_superblock;
+pub(crate) use index::Index;
 pub use mapping::{BlockMap, Run, TreeBlocks};
 pub use path::ImagePath;
 pub use resolve::Parent;

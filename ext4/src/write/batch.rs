@@ -8,6 +8,7 @@ use super::sink::{IngestStats, Ownership, TreeSink};
 use super::volume::Volume;
 use crate::ingest::Source;
 use crate::journal::replay;
+use crate::kept::Kept;
 use crate::layout::superblock::{SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE, Superblock};
 use crate::{Disk, Error, Filesystem, FormatOptions, ImagePath, Overlay, Result, Stat, format};
 
@@ -77,7 +78,7 @@ impl Batch {
     /// (bigalloc, quota, casefold, encrypt, ...), [`Error::Corrupt`],
     /// [`Error::Io`].
     pub fn open(disk: Arc<dyn Disk>) -> Result<Self> {
-        Self::begin(disk, false)
+        Self::begin(disk, false, false)
     }
 
     /// As [`Batch::open`], but contents of files are written to free blocks at
@@ -86,7 +87,7 @@ impl Batch {
     /// # Errors
     /// As [`Batch::open`].
     pub fn open_direct(disk: Arc<dyn Disk>) -> Result<Self> {
-        Self::begin(disk, true)
+        Self::begin(disk, true, false)
     }
 
     /// Formats `disk`, whatever it held, and begins a batch on the new filesystem.
@@ -98,21 +99,23 @@ impl Batch {
     /// What [`format()`] and [`Batch::open`] meet.
     pub fn create(disk: Arc<dyn Disk>, options: &FormatOptions) -> Result<Self> {
         format(&*disk, options)?;
-        let mut batch = Self { fresh: true, ..Self::begin(disk, true)? };
+        let mut batch = Self::begin(disk, true, true)?;
         batch.volume.blocks.write_early();
         Ok(batch)
     }
 
-    fn begin(disk: Arc<dyn Disk>, direct: bool) -> Result<Self> {
+    fn begin(disk: Arc<dyn Disk>, direct: bool, fresh: bool) -> Result<Self> {
         replay(&disk)?;
         let mut bytes = [0; SUPERBLOCK_SIZE];
         disk.read_at(SUPERBLOCK_OFFSET, &mut bytes)?;
         let block_size = Superblock::parse(&bytes)?.block_size();
+        // What a new filesystem holds is not looked at again.
+        let disk = if fresh { disk } else { Arc::new(Kept::new(disk, block_size)) };
         let overlay = Arc::new(Overlay::new(disk, block_size));
         let mut volume = Volume::open(overlay, direct)?;
         volume.check_journal()?;
         volume.reap_orphans()?;
-        Ok(Self { volume, parts: Vec::new(), fresh: false, spoilt: None })
+        Ok(Self { volume, parts: Vec::new(), fresh, spoilt: None })
     }
 
     /// Runs an operation; one that fails after it began to change things spoils
@@ -254,10 +257,10 @@ impl Batch {
         }
         let end = self.volume.part()?;
         if self.fresh {
-            return self.volume.finish_fresh(end, flush);
+            return self.volume.finish_fresh(&end, flush);
         }
         self.parts.push(end);
-        let plan = self.volume.plan(&mut self.parts, in_order)?;
+        let plan = self.volume.plan(&self.parts, in_order)?;
         self.volume.perform(&plan, flush)
     }
 }

@@ -4,11 +4,26 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::layout::directory::{check_tail, put_tail};
 use crate::{Disk, Error, Overlay, Result};
 
 struct Cached {
     bytes: Vec<u8>,
     changed: bool,
+    /// Of a block of directory entries: its checksum was found right, or is made anew.
+    summed: bool,
+    /// The seed with which that is done when the block is handed on.
+    tail: Option<u32>,
+}
+
+impl Cached {
+    /// The bytes as they are handed on.
+    fn finish(&mut self) -> &[u8] {
+        if let Some(seed) = self.tail.take() {
+            put_tail(&mut self.bytes, seed);
+        }
+        &self.bytes
+    }
 }
 
 /// What was read or changed of the metadata. The overlay sees changes after
@@ -74,6 +89,9 @@ impl Blocks {
         let size = self.size as u64;
         let mut cached: Vec<_> = self.cached.drain().collect();
         cached.sort_unstable_by_key(|(block, _)| *block);
+        for (_, cached) in &mut cached {
+            cached.finish();
+        }
         for run in
             cached.chunk_by(|(a, left), (b, right)| a + 1 == *b && left.changed == right.changed)
         {
@@ -106,7 +124,8 @@ impl Blocks {
             self.make_room()?;
             let mut bytes = vec![0; self.size];
             self.overlay.read_at(block * self.size as u64, &mut bytes)?;
-            self.cached.insert(block, Cached { bytes, changed: false });
+            let new = Cached { bytes, changed: false, summed: false, tail: None };
+            self.cached.insert(block, new);
         }
         self.cached.get_mut(&block).ok_or_else(|| Error::Corrupt {
             what: format!("block {block} is not where it was put"),
@@ -127,12 +146,38 @@ impl Blocks {
         })
     }
 
+    fn leaf(&mut self, block: u64, seed: Option<u32>) -> Result<&mut Cached> {
+        let cached = self.load(block)?;
+        if let Some(seed) = seed.filter(|_| !cached.summed) {
+            check_tail(&cached.bytes, seed)?;
+            cached.summed = true;
+        }
+        Ok(cached)
+    }
+
+    /// A block of directory entries. Its checksum, where there are some, is looked at once.
+    pub(crate) fn read_leaf(&mut self, block: u64, seed: Option<u32>) -> Result<&[u8]> {
+        self.leaf(block, seed).map(|cached| cached.bytes.as_slice())
+    }
+
+    /// A block of directory entries, to be changed in place but for the fake entry of its
+    /// checksum, which is made when the block is handed on.
+    pub(crate) fn edit_leaf(&mut self, block: u64, seed: Option<u32>) -> Result<&mut [u8]> {
+        self.note_change();
+        self.leaf(block, seed).map(|cached| {
+            cached.changed = true;
+            cached.tail = seed;
+            cached.bytes.as_mut_slice()
+        })
+    }
+
     /// A block of zeros in the place of whatever was there, not read before.
     pub(crate) fn fresh(&mut self, block: u64) -> Result<&mut [u8]> {
         if !self.cached.contains_key(&block) {
             self.make_room()?;
         }
-        let cached = Cached { bytes: vec![0; self.size], changed: true };
+        let bytes = vec![0; self.size];
+        let cached = Cached { bytes, changed: true, summed: true, tail: None };
         self.cached.insert(block, cached);
         self.edit(block)
     }
@@ -155,7 +200,7 @@ impl Blocks {
         let size = self.size as u64;
         for (block, cached) in &mut self.cached {
             if std::mem::take(&mut cached.changed) {
-                self.overlay.write_at(block * size, &cached.bytes)?;
+                self.overlay.write_at(block * size, cached.finish())?;
             }
         }
         Ok(())

@@ -1,15 +1,14 @@
 //! What a batch changed, brought to the disk.
 
 use std::fmt;
-use std::sync::Arc;
 
 use super::in_order;
-use super::part::{Changes, Part};
+use super::part::{Beginning, Changes, Part};
 use super::transaction::{self, Step, Superblocks, Transaction};
 use super::volume::Volume;
 use crate::journal::JournalLocation;
 use crate::layout::superblock::STATE_VALID;
-use crate::{Error, Filesystem, Result};
+use crate::{Error, Result};
 
 /// What must hold when the machine stops in the middle of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -77,33 +76,30 @@ impl Volume {
     /// # Errors
     /// [`Error::TooLarge`] when what lies between two boundaries does not fit into the
     /// journal, and what planning a transaction meets.
-    pub(super) fn plan(&self, parts: &mut [Part], in_order: bool) -> Result<Plan> {
-        let filesystem = Filesystem::open_as_is(Arc::clone(&self.below))?;
-        let begin = Part::begin(self, filesystem.superblock().clone());
-        for part in parts.iter_mut() {
-            part.first_maps = Arc::clone(&begin.first_maps);
-        }
-        match JournalLocation::find(&filesystem)?.filter(|_| !in_order) {
-            Some(journal) => self.plan_transactions(journal, &begin, parts),
-            None => plan_in_order(&begin, parts),
+    pub(super) fn plan(&self, parts: &[Part], in_order: bool) -> Result<Plan> {
+        let first = Beginning::new(self);
+        match JournalLocation::find(&first.filesystem)?.filter(|_| !in_order) {
+            Some(journal) => self.plan_transactions(journal, &first, parts),
+            None => plan_in_order(&first, parts),
         }
     }
 
     fn plan_transactions(
         &self,
         mut journal: JournalLocation,
-        begin: &Part,
+        first: &Beginning,
         parts: &[Part],
     ) -> Result<Plan> {
         let mut plan = Plan {
             transactions: Vec::new(),
             committed: Committed { atomic: true, transactions: 0, blocks: 0 },
         };
-        let (mut from, mut rest) = (begin, parts);
+        let begin = Part::begin(first);
+        let (mut from, mut rest) = (&begin, parts);
         let mut on_disk = begin.superblock.clone();
-        while let Some((until, changes)) = furthest(&journal, from, rest)? {
+        while let Some((until, changes)) = furthest(&journal, first, from, rest)? {
             let Some(to) = rest.get(until) else { break };
-            to.verify(from, &changes)?;
+            to.verify(from, &changes, first)?;
             let superblocks = Superblocks { old: on_disk.clone(), new: to.superblock.clone() };
             if let Some((transaction, after)) =
                 transaction::plan(&mut journal, &changes, &superblocks, self.now)?
@@ -123,10 +119,9 @@ impl Volume {
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub(super) fn finish_fresh(&self, mut end: Part, flush: Flush) -> Result<Committed> {
-        let begin = Part::begin(self, self.sb.clone());
-        end.first_maps = Arc::clone(&begin.first_maps);
-        let changes = end.changes_since(&begin)?;
+    pub(super) fn finish_fresh(&self, end: &Part, flush: Flush) -> Result<Committed> {
+        let first = Beginning::new(self);
+        let changes = end.changes_since(&Part::begin(&first), &first)?;
         self.perform_steps(&in_order::plan_fresh(&self.geometry, &changes), flush)?;
         Ok(Committed { atomic: false, transactions: 0, blocks: changes.blocks() })
     }
@@ -136,8 +131,7 @@ impl Volume {
     /// # Errors
     /// As [`transaction::check`], and [`Error::Incompatible`] for an external journal.
     pub(super) fn check_journal(&self) -> Result<()> {
-        let filesystem = Filesystem::open_as_is(Arc::clone(&self.below))?;
-        match JournalLocation::find(&filesystem)? {
+        match JournalLocation::find(&self.begin.0)? {
             Some(journal) => {
                 // Its log is written: nothing else may lie there.
                 if journal.runs().any(|run| self.metadata.within(run).next().is_some()) {
@@ -195,14 +189,15 @@ impl Volume {
 
 /// Plans writes in an order that leaves the data whole, content first, and marks the
 /// filesystem meanwhile as one that must be checked.
-fn plan_in_order(begin: &Part, parts: &[Part]) -> Result<Plan> {
+fn plan_in_order(first: &Beginning, parts: &[Part]) -> Result<Plan> {
     let committed = Committed { atomic: false, transactions: 0, blocks: 0 };
     let mut plan = Plan { transactions: Vec::new(), committed };
     let Some(to) = parts.last() else { return Ok(plan) };
-    let changes = to.changes_since(begin)?;
-    to.verify(begin, &changes)?;
+    let begin = Part::begin(first);
+    let changes = to.changes_since(&begin, first)?;
+    to.verify(&begin, &changes, first)?;
     plan.committed.blocks = changes.blocks();
-    plan.transactions.push(in_order::plan(&changes, begin, to)?);
+    plan.transactions.push(in_order::plan(&changes, &begin, to)?);
     Ok(plan)
 }
 
@@ -210,10 +205,11 @@ fn plan_in_order(begin: &Part, parts: &[Part]) -> Result<Plan> {
 /// is no next.
 fn furthest(
     journal: &JournalLocation,
+    first: &Beginning,
     from: &Part,
     parts: &[Part],
 ) -> Result<Option<(usize, Changes)>> {
-    let changes = |n: usize| parts.get(n).map(|part| part.changes_since(from)).transpose();
+    let changes = |n: usize| parts.get(n).map(|part| part.changes_since(from, first)).transpose();
     let fits = |changes: &Changes| transaction::excess(journal, changes) == 0;
     let Some(last) = parts.len().checked_sub(1) else { return Ok(None) };
     if let Some(all) = changes(last)?.filter(fits) {
@@ -234,8 +230,8 @@ fn furthest(
     if fitting.is_some() {
         return Ok(fitting);
     }
-    let Some(first) = changes(0)? else { return Ok(None) };
-    let (room, excess) = (transaction::room(journal), transaction::excess(journal, &first));
+    let Some(next) = changes(0)? else { return Ok(None) };
+    let (room, excess) = (transaction::room(journal), transaction::excess(journal, &next));
     let what = format!(
         "{} ({} blocks of the journal, {excess} too many; make smaller batches, or name \
          boundaries at which this one may be split)",

@@ -45,7 +45,9 @@ impl Volume {
         let block_size = u64::from(self.geometry.block_size);
         let mut map = FileMap::default();
         let mut reader = HoleReader { content, hole: 0 };
-        let mut buffer = vec![0; usize::try_from(len).map_or(CHUNK, |len| len.min(CHUNK))];
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let needed = usize::try_from(len).map_or(CHUNK, |len| len.min(CHUNK));
+        buffer.resize(buffer.len().max(needed), 0);
         let mut at = 0;
         while at < len {
             // Whole blocks of a known hole are not even filled in.
@@ -56,6 +58,7 @@ impl Volume {
             self.write_chunk(&mut map, at / block_size, chunk, group)?;
             at += left as u64;
         }
+        self.buffer = buffer;
         Ok(map)
     }
 
@@ -100,10 +103,14 @@ impl Volume {
         let padding = bytes.len().next_multiple_of(size) - bytes.len();
         let offset = self.geometry.offset(block);
         if !self.direct {
+            // Whole blocks: of a part the overlay would read the rest.
+            let (whole, last) = bytes.split_at(bytes.len() - bytes.len() % size);
             let overlay = self.blocks.overlay();
-            overlay.write_at(offset, bytes)?;
+            overlay.write_at(offset, whole)?;
             if padding > 0 {
-                overlay.write_at(offset + bytes.len() as u64, &vec![0; padding])?;
+                let mut block = vec![0; size];
+                crate::le::put_bytes(&mut block, 0, last);
+                overlay.write_at(offset + whole.len() as u64, &block)?;
             }
             return Ok(());
         }

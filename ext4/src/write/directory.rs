@@ -7,7 +7,7 @@ use super::entry_block::{Form, Named, damaged};
 use super::file_map::FileMap;
 use super::split::BLOCK_BITS;
 use super::volume::Volume;
-use crate::layout::directory::{check_tail, put_tail};
+use crate::layout::directory::put_tail_entry;
 use crate::layout::features::{Compat, Incompat, RoCompat};
 use crate::layout::htree::{DxNode, DxRoot};
 use crate::layout::inode::{FLAG_INDEX, FLAG_INLINE_DATA, FileKind};
@@ -93,24 +93,20 @@ impl Volume {
     /// A block of entries, its checksum right.
     fn leaf(&mut self, ino: u32, directory: &Directory, logical: u32) -> Result<(u64, &[u8])> {
         let block = self.directory_block(ino, directory, logical)?;
-        let bytes = self.blocks.read(block)?;
-        if let Some(seed) = directory.seed {
-            check_tail(bytes, seed)?;
-        }
-        Ok((block, bytes))
+        Ok((block, self.blocks.read_leaf(block, directory.seed)?))
     }
 
-    /// Changes a block of entries and makes its checksum anew.
+    /// Changes a block of entries, whose checksum is made anew later.
     pub(super) fn edit_leaf<T>(
         &mut self,
         block: u64,
         seed: Option<u32>,
         change: impl FnOnce(&mut [u8]) -> Result<T>,
     ) -> Result<T> {
-        let bytes = self.blocks.edit(block)?;
+        let bytes = self.blocks.edit_leaf(block, seed)?;
         let result = change(bytes)?;
-        if let Some(seed) = seed {
-            put_tail(bytes, seed);
+        if seed.is_some() {
+            put_tail_entry(bytes);
         }
         Ok(result)
     }

@@ -34,9 +34,13 @@ impl Form {
         directory::entries(block, self.tail, self.types)
     }
 
+    fn records(self, block: &[u8]) -> impl Iterator<Item = Result<DirEntry<'_>>> {
+        directory::records(block, self.tail, self.types)
+    }
+
     /// The entry of that name.
     pub(super) fn find(self, block: &[u8], name: &[u8]) -> Result<Option<(u32, u8)>> {
-        for entry in self.entries(block) {
+        for entry in self.records(block) {
             let entry = entry?;
             if entry.inode != 0 && entry.name == name {
                 return Ok(Some((entry.inode, entry.file_type)));
@@ -65,7 +69,7 @@ impl Form {
     pub(super) fn insert(self, block: &mut [u8], new: &Named) -> Result<bool> {
         let need = entry_size(new.name.len());
         let mut place = None;
-        for entry in self.entries(block) {
+        for entry in self.records(block) {
             let entry = entry?;
             let used = if entry.inode == 0 { 0 } else { entry_size(entry.name.len()) };
             if entry.rec_len - used >= need {
@@ -112,7 +116,7 @@ impl Form {
         file_type: u8,
     ) -> Result<bool> {
         let mut place = None;
-        for entry in self.entries(block) {
+        for entry in self.records(block) {
             let entry = entry?;
             if entry.inode != 0 && entry.name == name {
                 place = Some(entry.offset);
@@ -129,7 +133,7 @@ impl Form {
     pub(super) fn remove(self, block: &mut [u8], name: &[u8]) -> Result<bool> {
         let mut before: Option<(usize, usize)> = None;
         let mut place = None;
-        for entry in self.entries(block) {
+        for entry in self.records(block) {
             let entry = entry?;
             if entry.inode != 0 && entry.name == name {
                 place = Some((entry.offset, entry.rec_len, before));

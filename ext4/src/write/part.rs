@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::volume::Volume;
 use crate::layout::bitmap;
-use crate::layout::geometry::Geometry;
+use crate::layout::geometry::{Geometry, MetadataMap};
 use crate::layout::superblock::Superblock;
-use crate::{Disk, Overlay, Result};
+use crate::{Disk, Filesystem, Overlay, Result};
 
 /// A consistent state of the filesystem, in memory over the device.
 pub(crate) struct Part {
@@ -18,8 +18,26 @@ pub(crate) struct Part {
     pub(crate) maps: HashMap<u32, Arc<[u8]>>,
     /// Inodes and directories that were written since the batch began.
     pub(crate) written: BTreeSet<u32>,
-    /// All bitmaps that are needed in the whole batch, as they were in the beginning.
-    pub(crate) first_maps: Arc<HashMap<u32, Arc<[u8]>>>,
+}
+
+/// What a batch began with, as it lies on the device.
+pub(super) struct Beginning {
+    pub(super) filesystem: Filesystem,
+    pub(super) metadata: Arc<MetadataMap>,
+    /// All block bitmaps that are needed in the whole batch.
+    maps: HashMap<u32, Arc<[u8]>>,
+}
+
+impl Beginning {
+    /// That of a batch which has come to its end.
+    pub(super) fn new(volume: &Volume) -> Self {
+        let groups = (0..).zip(&volume.groups);
+        let maps = groups
+            .filter_map(|(n, group)| Some((n, Arc::clone(&group.blocks.as_ref()?.begin))))
+            .collect();
+        let (filesystem, metadata) = volume.begin.clone();
+        Self { filesystem, metadata, maps }
+    }
 }
 
 /// Changed blocks by what a crash may do to them.
@@ -38,26 +56,23 @@ impl Changes {
 
 impl Part {
     /// The state in the beginning, as it lies on the device.
-    pub(super) fn begin(volume: &Volume, superblock: Superblock) -> Self {
-        let groups = (0..).zip(&volume.groups);
-        let first_maps = groups
-            .filter_map(|(n, group)| Some((n, Arc::clone(&group.blocks.as_ref()?.begin))))
-            .collect();
+    pub(super) fn begin(first: &Beginning) -> Self {
+        let filesystem = &first.filesystem;
+        let geometry = *filesystem.geometry();
         Self {
-            geometry: Geometry::new(&superblock),
-            superblock,
-            overlay: Arc::new(Overlay::new(Arc::clone(&volume.below), volume.geometry.block_size)),
+            geometry,
+            superblock: filesystem.superblock().clone(),
+            overlay: Arc::new(Overlay::new(Arc::clone(filesystem.disk()), geometry.block_size)),
             maps: HashMap::new(),
             written: BTreeSet::new(),
-            first_maps: Arc::new(first_maps),
         }
     }
 
     /// The state of a block by its bitmap; `None` where no bitmap was needed in the
     /// whole batch: the block is what it was.
-    pub(super) fn is_free(&self, block: u64) -> Option<bool> {
+    fn is_free(&self, block: u64, first: &Beginning) -> Option<bool> {
         let (group, index) = self.geometry.group_of_block(block)?;
-        let map = self.maps.get(&group).or_else(|| self.first_maps.get(&group))?;
+        let map = self.maps.get(&group).or_else(|| first.maps.get(&group))?;
         Some(!bitmap::is_set(map, index))
     }
 
@@ -66,15 +81,15 @@ impl Part {
     ///
     /// # Errors
     /// [`crate::Error::Io`].
-    pub(super) fn changes_since(&self, from: &Self) -> Result<Changes> {
+    pub(super) fn changes_since(&self, from: &Self, first: &Beginning) -> Result<Changes> {
         let mut changes = Changes { direct: Vec::new(), logged: Vec::new() };
         for (block, bytes) in self.overlay.changed() {
-            if self.is_free(block) == Some(true) {
+            if self.is_free(block, first) == Some(true) {
                 continue;
             }
             // Behind the end of a filesystem that grows nothing was in use.
             let grown = block >= from.geometry.blocks_count;
-            if grown || from.is_free(block) == Some(true) {
+            if grown || from.is_free(block, first) == Some(true) {
                 changes.direct.push((block, bytes));
                 continue;
             }
@@ -108,7 +123,6 @@ impl Volume {
             geometry: self.geometry,
             maps,
             written: self.written.clone(),
-            first_maps: Arc::default(),
         })
     }
 

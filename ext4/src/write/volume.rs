@@ -14,7 +14,7 @@ use crate::layout::superblock::{
     FLAG_UNSIGNED_HASH, STATE_ERROR, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE, Superblock,
 };
 use crate::layout::{bitmap, hash};
-use crate::{Disk, Error, Overlay, Result};
+use crate::{Disk, Error, Filesystem, Overlay, Result};
 
 /// The block bitmap of a group.
 pub(crate) struct BlockMap {
@@ -47,10 +47,12 @@ pub(crate) struct Group {
 pub(crate) struct Volume {
     pub(crate) blocks: Blocks,
     pub(crate) below: Arc<dyn Disk>,
+    /// As it was found, and which blocks were metadata.
+    pub(crate) begin: (Filesystem, Arc<MetadataMap>),
     pub(crate) sb: Superblock,
     pub(crate) geometry: Geometry,
     pub(crate) checksums: Checksums,
-    pub(crate) metadata: MetadataMap,
+    pub(crate) metadata: Arc<MetadataMap>,
     pub(crate) groups: Vec<Group>,
     pub(crate) directories: HashMap<u32, Directory>,
     /// Where the next data of a flex group goes.
@@ -59,6 +61,8 @@ pub(crate) struct Volume {
     pub(crate) direct: bool,
     /// Direct content on its way: where it goes, and the bytes.
     pub(crate) pending: (u64, Vec<u8>),
+    /// Content on its way in; what it holds means nothing.
+    pub(super) buffer: Vec<u8>,
     pub(crate) now: Timestamp,
     /// `s_overhead_clusters` as it is to be after the batch.
     pub(crate) overhead: u32,
@@ -77,11 +81,10 @@ impl Volume {
     pub(crate) fn open(overlay: Arc<Overlay>, direct: bool) -> Result<Self> {
         let below = Arc::clone(overlay.below());
         let mut bytes = vec![0; SUPERBLOCK_SIZE];
-        overlay.read_at(SUPERBLOCK_OFFSET, &mut bytes)?;
+        below.read_at(SUPERBLOCK_OFFSET, &mut bytes)?;
         let sb = Superblock::parse(&bytes)?;
         check_writable(&sb)?;
         let geometry = Geometry::new(&sb);
-        let checksums = sb.checksums();
         if geometry.blocks_count.saturating_mul(geometry.block_size.into()) > below.len() {
             return Err(Error::Corrupt {
                 what: format!(
@@ -92,15 +95,14 @@ impl Volume {
                 ),
             });
         }
-        let mut blocks = Blocks::new(overlay, geometry.block_size, geometry.blocks_count);
-        let mut groups = Vec::with_capacity(geometry.groups as usize);
-        for number in 0..geometry.groups {
-            let per_block = geometry.descs_per_block().max(1);
-            let block = blocks.read(geometry.gdt_block(number / per_block))?;
-            let size = usize::from(geometry.desc_size);
-            let at = (number % per_block) as usize * size;
-            let bytes = block.get(at..at + size).unwrap_or_default();
-            let descriptor = GroupDescriptor::parse(bytes, number, &checksums)?;
+        let begin = Filesystem::open_as_is(Arc::clone(&below))?;
+        // What a disk shows may be another thing at each look.
+        let (sb, geometry) = (begin.superblock().clone(), *begin.geometry());
+        check_writable(&sb)?;
+        let checksums = *begin.checksums();
+        let blocks = Blocks::new(overlay, geometry.block_size, geometry.blocks_count);
+        let mut groups = Vec::with_capacity(begin.descriptors().len());
+        for (number, descriptor) in begin.descriptors().iter().copied().enumerate() {
             // Counts are added up and added to: impossible ones would go over.
             if descriptor.free_blocks_count() > geometry.clusters_per_group
                 || descriptor.free_inodes_count() > geometry.inodes_per_group
@@ -111,13 +113,13 @@ impl Volume {
             }
             groups.push(Group { descriptor, changed: false, blocks: None, inodes: None });
         }
-        let descriptors: Vec<_> = groups.iter().map(|group| group.descriptor).collect();
-        let metadata = MetadataMap::new(&geometry, &descriptors)?;
+        let metadata = Arc::new(MetadataMap::new(&geometry, begin.descriptors())?);
         let random = uuid::Uuid::new_v4().as_u128() as u32;
         Ok(Self {
             overhead: sb.s_overhead_blocks(),
             blocks,
             below,
+            begin: (begin, Arc::clone(&metadata)),
             sb,
             geometry,
             checksums,
@@ -127,6 +129,7 @@ impl Volume {
             goals: HashMap::new(),
             direct,
             pending: (0, Vec::new()),
+            buffer: Vec::new(),
             now: Timestamp::now(),
             generations: random,
             written: BTreeSet::new(),

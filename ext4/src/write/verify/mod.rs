@@ -9,11 +9,12 @@
 //! - inodes came into use and went with their records;
 //! - links were counted up and down as names came and went, and each new name is found.
 //!
-//! Checksums are seen to by everything that is read on the way. It costs all descriptors,
-//! the bitmaps of groups that changed, the inodes that changed and what they map, and the
-//! changed blocks of directories: not the content of files.
+//! Checksums are seen to by everything that is read on the way. It costs the descriptors'
+//! blocks that changed, the bitmaps of groups that changed, the inodes that changed and what
+//! they map, and the changed blocks of directories: not the content of files.
 
 mod blocks;
+mod entries;
 mod maps;
 mod names;
 #[cfg(test)]
@@ -22,7 +23,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::part::{Changes, Part};
+use super::part::{Beginning, Changes, Part};
 use crate::layout::features::RoCompat;
 use crate::layout::geometry::MetadataMap;
 use crate::layout::group::GroupDescriptor;
@@ -33,14 +34,22 @@ use maps::Bits;
 /// One state, through the reader.
 struct View {
     fs: Filesystem,
-    metadata: MetadataMap,
+    metadata: Arc<MetadataMap>,
     bits: Bits,
 }
 
 impl View {
-    fn new(part: &Part) -> Result<Self> {
-        let fs = Filesystem::open_as_is(Arc::clone(&part.overlay) as Arc<dyn Disk>)?;
-        let metadata = MetadataMap::new(fs.geometry(), fs.descriptors())?;
+    fn new(part: &Part, first: &Beginning) -> Result<Self> {
+        let disk = Arc::clone(&part.overlay) as Arc<dyn Disk>;
+        let fs = first.filesystem.reopen(disk, |block| part.overlay.is_changed(block))?;
+        let places = |d: &GroupDescriptor| (d.block_bitmap(), d.inode_bitmap(), d.inode_table());
+        let (now, then) = (fs.descriptors().iter(), first.filesystem.descriptors().iter());
+        let same =
+            fs.geometry() == first.filesystem.geometry() && now.map(places).eq(then.map(places));
+        let metadata = match same {
+            true => Arc::clone(&first.metadata),
+            false => Arc::new(MetadataMap::new(fs.geometry(), fs.descriptors())?),
+        };
         Ok(Self { fs, metadata, bits: Bits::default() })
     }
 }
@@ -69,8 +78,8 @@ impl Part {
     ///
     /// # Errors
     /// [`Error::Corrupt`] when it is not right, [`Error::Io`].
-    pub(super) fn verify(&self, from: &Self, changes: &Changes) -> Result<()> {
-        verify(from, self, changes).map_err(|error| match error {
+    pub(super) fn verify(&self, from: &Self, changes: &Changes, first: &Beginning) -> Result<()> {
+        verify(from, self, changes, first).map_err(|error| match error {
             Error::Corrupt { what } => {
                 Error::Corrupt { what: format!("what the batch would leave is not right: {what}") }
             }
@@ -79,8 +88,8 @@ impl Part {
     }
 }
 
-fn verify(from: &Part, to: &Part, changes: &Changes) -> Result<()> {
-    let (before, after) = (View::new(from)?, View::new(to)?);
+fn verify(from: &Part, to: &Part, changes: &Changes, first: &Beginning) -> Result<()> {
+    let (before, after) = (View::new(from, first)?, View::new(to, first)?);
     let changed: BTreeSet<u64> =
         changes.direct.iter().chain(&changes.logged).map(|(block, _)| *block).collect();
     let delta = maps::compare(&before, &after, &changed)?;

@@ -1,18 +1,16 @@
 //! Names: links go up and down as names come and go, and each new name is found.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ops::ControlFlow;
 
-use super::{Touched, View, wrong};
+use super::{Touched, View, entries, wrong};
 use crate::layout::inode::{FLAG_INDEX, FLAG_INLINE_DATA, FileKind, Inode};
+use crate::read::Index;
 use crate::{Result, le};
 
 /// Where a first block of a directory names the directory and its parent.
 const DOT: usize = 0;
 const DOT_DOT: usize = 12;
-
-/// Directory and name, to inode and type as the entry has it.
-type Entries = BTreeMap<(u32, Vec<u8>), (u32, u8)>;
 
 /// What became of an inode's names, and of the directories in a directory.
 #[derive(Default)]
@@ -28,33 +26,23 @@ pub(super) fn balance(
     touched: &BTreeMap<u32, Touched>,
     changed: &BTreeSet<u64>,
 ) -> Result<()> {
-    let (mut old, mut new) = (Entries::new(), Entries::new());
-    for (ino, inode) in touched {
-        let same = inode.same().is_some();
-        if let Some(directory) = inode.before.as_ref().filter(|inode| is_directory(inode)) {
-            gather(before, *ino, directory, same.then_some(changed), &mut old)?;
-        }
-        if let Some(directory) = inode.after.as_ref().filter(|inode| is_directory(inode)) {
-            gather(after, *ino, directory, same.then_some(changed), &mut new)?;
-        }
-    }
+    let (old, new) = entries::differences(before, after, touched, changed)?;
+    let mut indexes = HashMap::new();
     let mut counts: HashMap<u32, Counts> = HashMap::new();
     let mut came = BTreeSet::new();
     for ((parent, name), (ino, file_type)) in &new {
         let moved = old.get(&(*parent, name.clone())).map(|(ino, _)| *ino) == Some(*ino);
-        let reborn = touched.get(ino).is_some_and(|t| t.before.is_some() && t.same().is_none());
-        if moved && !reborn && !became_another(touched, *parent) {
+        if moved && !reborn(touched, *ino) && !became_another(touched, *parent) {
             continue;
         }
-        let directory = arrived(after, touched, (*parent, name), (*ino, *file_type))?;
+        let directory = arrived(after, touched, (*parent, name), (*ino, *file_type), &mut indexes)?;
         counts.entry(*ino).or_default().names += 1;
         counts.entry(*parent).or_default().came += i64::from(directory);
         came.insert(*ino);
     }
     for ((parent, name), (ino, _)) in &old {
         let stayed = new.get(&(*parent, name.clone())).map(|(ino, _)| *ino) == Some(*ino);
-        let reborn = touched.get(ino).is_some_and(|t| t.before.is_some() && t.same().is_none());
-        if stayed && !reborn && !became_another(touched, *parent) {
+        if stayed && !reborn(touched, *ino) && !became_another(touched, *parent) {
             continue;
         }
         let directory = is_directory(&before.fs.inode(*ino)?);
@@ -76,8 +64,13 @@ pub(super) fn balance(
     Ok(())
 }
 
-fn is_directory(inode: &Inode) -> bool {
+pub(super) fn is_directory(inode: &Inode) -> bool {
     inode.kind() == Some(FileKind::Directory)
+}
+
+/// What had this number is gone, whatever has it now.
+pub(super) fn reborn(touched: &BTreeMap<u32, Touched>, ino: u32) -> bool {
+    touched.get(&ino).is_some_and(|t| t.before.is_some() && t.same().is_none())
 }
 
 /// The number of a directory was given to another.
@@ -85,57 +78,31 @@ fn became_another(touched: &BTreeMap<u32, Touched>, ino: u32) -> bool {
     touched.get(&ino).is_some_and(|t| t.before.is_some() && t.after.is_some() && t.same().is_none())
 }
 
-/// The entries of a directory: of blocks that changed, where only those are asked for.
-fn gather(
-    view: &View,
-    ino: u32,
-    inode: &Inode,
-    only: Option<&BTreeSet<u64>>,
-    entries: &mut Entries,
-) -> Result<()> {
-    let mut twice = None;
-    let mut visit = |entry: &crate::layout::directory::DirEntry<'_>| {
-        let place = (ino, entry.name.to_vec());
-        if entries.insert(place, (entry.inode, entry.file_type)).is_some() {
-            twice = Some(entry.name.escape_ascii().to_string());
-        }
-        Ok(ControlFlow::Continue(()))
-    };
-    match only.filter(|_| !inode.has_flag(FLAG_INLINE_DATA)) {
-        None => view.fs.each_entry(ino, inode, &mut visit)?,
-        Some(changed) => {
-            let tree = view.fs.block_map(ino, inode)?.tree_blocks(1 << 26)?;
-            for extent in &tree.data {
-                let end = extent.start + u64::from(extent.len);
-                for block in changed.range(extent.start..end) {
-                    let logical = u64::from(extent.block) + (block - extent.start);
-                    view.fs.each_entry_of_block(ino, inode, logical, *block, &mut visit)?;
-                }
-            }
-        }
-    }
-    match twice {
-        Some(name) => wrong(format!("directory {ino} has the name {name} twice")),
-        None => Ok(()),
-    }
-}
-
 /// A new name leads where it says, and is found; whether to a directory.
-fn arrived(
-    after: &View,
+fn arrived<'a>(
+    after: &'a View,
     touched: &BTreeMap<u32, Touched>,
     (parent, name): (u32, &[u8]),
     (ino, file_type): (u32, u8),
+    indexes: &mut HashMap<u32, Option<Index<'a>>>,
 ) -> Result<bool> {
     let shown = || format!("{} in directory {parent}", name.escape_ascii());
     let Some(inode) = touched.get(&ino).and_then(|t| t.after.as_ref()) else {
         return wrong(format!("{} leads to inode {ino}, which is not in use", shown()));
     };
     let directory = touched.get(&parent).and_then(|t| t.after.as_ref());
-    if let Some(directory) = directory.filter(|inode| inode.has_flag(FLAG_INDEX))
-        && after.fs.lookup(parent, directory, name)? != Some(ino)
-    {
-        return wrong(format!("{} is not found by its hash", shown()));
+    if let Some(directory) = directory.filter(|inode| inode.has_flag(FLAG_INDEX)) {
+        let index = match indexes.entry(parent) {
+            Entry::Occupied(index) => index.into_mut(),
+            Entry::Vacant(place) => place.insert(after.fs.index(parent, directory)?),
+        };
+        let found = match index {
+            Some(index) => index.find(name)?,
+            None => after.fs.lookup(parent, directory, name)?,
+        };
+        if found != Some(ino) {
+            return wrong(format!("{} is not found by its hash", shown()));
+        }
     }
     if after.fs.has_types() && inode.kind().is_some_and(|kind| kind.dirent_type() != file_type) {
         return wrong(format!("{} names another type", shown()));
