@@ -1,8 +1,8 @@
 //! A disk whose blocks are read once: what a batch looks at, its check looks at again.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::number_map::NumberMap;
 use crate::{Disk, Result};
 
 /// Bytes of blocks that are kept at most.
@@ -13,7 +13,7 @@ const MOST: usize = 4 << 20;
 pub(crate) struct Kept {
     below: Arc<dyn Disk>,
     block_size: usize,
-    blocks: Mutex<HashMap<u64, Arc<[u8]>>>,
+    blocks: Mutex<NumberMap<u64, Arc<[u8]>>>,
 }
 
 impl Kept {
@@ -23,7 +23,7 @@ impl Kept {
         Self { below, block_size, blocks: Mutex::default() }
     }
 
-    fn blocks(&self) -> MutexGuard<'_, HashMap<u64, Arc<[u8]>>> {
+    fn blocks(&self) -> MutexGuard<'_, NumberMap<u64, Arc<[u8]>>> {
         self.blocks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -63,7 +63,7 @@ impl Disk for Kept {
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<()> {
         let size = self.block_size as u64;
         let written = offset / size..(offset + data.len() as u64).div_ceil(size);
-        let forget = |blocks: &mut HashMap<u64, _>| {
+        let forget = |blocks: &mut NumberMap<u64, _>| {
             if written.end - written.start > blocks.len() as u64 {
                 blocks.retain(|number, _| !written.contains(number));
             } else {

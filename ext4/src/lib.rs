@@ -34,6 +34,7 @@ pub mod journal;
 mod kept;
 pub mod layout;
 pub mod le;
+mod number_map;
 mod overlay;
 mod read;
 mod read_ahead;

@@ -9,4 +9,5 @@ mod tables;
 
 pub use options::{FormatOptions, Inodes, Journal};
 pub(crate) use place::{Space, Tables};
+pub(crate) use plan::make;
 pub use plan::{FormatPlan, format, plan};

@@ -8,9 +8,10 @@ use super::{FormatOptions, sizes, tables};
 use crate::journal::superblock::JournalSuperblock;
 use crate::layout::features::Compat;
 use crate::layout::geometry::Geometry;
+use crate::layout::group::GroupDescriptor;
 use crate::layout::inode::{FileKind, Inode, JOURNAL_INO, RESIZE_INO, ROOT_INO};
 use crate::layout::superblock::{SUPERBLOCK_OFFSET, Superblock};
-use crate::{Disk, Result};
+use crate::{Disk, Filesystem, Result};
 
 /// What a filesystem is made of: bytes and their places, none of which overlap.
 #[derive(Debug, Clone)]
@@ -20,6 +21,9 @@ pub struct FormatPlan {
     /// The superblock, as the last write has it.
     pub superblock: Superblock,
 }
+
+/// Bytes up to which a call more costs more than a copy.
+const SMALL: u64 = 16 << 10;
 
 /// Writes as they are collected.
 #[derive(Debug, Default)]
@@ -36,11 +40,12 @@ impl Writes {
     fn joined(mut self) -> Vec<(u64, Arc<[u8]>)> {
         self.list.sort_by_key(|(offset, _)| *offset);
         let mut joined: Vec<(u64, Vec<Arc<[u8]>>)> = Vec::new();
-        let mut end = u64::MAX;
+        let (mut end, mut small) = (u64::MAX, false);
         for (offset, bytes) in self.list {
             let len = bytes.len() as u64;
+            let was_small = std::mem::replace(&mut small, len <= SMALL);
             match joined.last_mut() {
-                Some((_, parts)) if offset == end => parts.push(bytes),
+                Some((_, parts)) if offset == end && small && was_small => parts.push(bytes),
                 _ => joined.push((offset, vec![bytes])),
             }
             end = offset + len;
@@ -69,6 +74,14 @@ impl Writes {
 /// [`crate::Error::TooLarge`] when it is too large, and
 /// [`crate::Error::Source`] for options that make no filesystem.
 pub fn plan(len: u64, options: &FormatOptions) -> Result<FormatPlan> {
+    plan_with_descriptors(len, options).map(|(plan, _)| plan)
+}
+
+/// As [`plan`], with the descriptors that it writes.
+fn plan_with_descriptors(
+    len: u64,
+    options: &FormatOptions,
+) -> Result<(FormatPlan, Vec<GroupDescriptor>)> {
     let (mut sb, journal) = sizes::new_superblock(len, options)?;
     let geometry = Geometry::new(&sb);
     let checksums = sb.checksums();
@@ -142,7 +155,7 @@ pub fn plan(len: u64, options: &FormatOptions) -> Result<FormatPlan> {
     sb.set_free_blocks_count(descriptors.iter().map(|d| u64::from(d.free_blocks_count())).sum());
     sb.set_s_free_inodes_count(geometry.inodes_count - last_inode);
     sb.set_s_overhead_blocks(overhead(&geometry, journal));
-    let table: Arc<[u8]> = Arc::from(tables::descriptor_table(&geometry, &checksums, &descriptors));
+    let table: Arc<[u8]> = Arc::from(tables::descriptor_table(&geometry, &descriptors));
     for group in geometry.backup_groups() {
         let first = geometry.offset(geometry.group_first_block(group));
         writes.push(first + u64::from(geometry.block_size), Arc::clone(&table));
@@ -160,7 +173,7 @@ pub fn plan(len: u64, options: &FormatOptions) -> Result<FormatPlan> {
     head.extend(sb.encode());
     head.resize(head.len().max(geometry.block_size as usize), 0);
     writes.push((0, Arc::from(head)));
-    Ok(FormatPlan { writes, superblock: sb })
+    Ok((FormatPlan { writes, superblock: sb }, descriptors))
 }
 
 fn extent_of(start: u64, blocks: u32) -> crate::layout::extent::Extent {
@@ -183,8 +196,19 @@ fn overhead(geometry: &Geometry, journal: u32) -> u32 {
 /// As [`plan`], and [`crate::Error::Io`] when the disk fails; there is then no
 /// filesystem on it, since the superblock is written last.
 pub fn format(disk: &dyn Disk, options: &FormatOptions) -> Result<()> {
-    for (offset, bytes) in plan(disk.len(), options)?.writes {
-        disk.write_at(offset, &bytes)?;
-    }
-    Ok(())
+    write(disk, &plan(disk.len(), options)?)
+}
+
+fn write(disk: &dyn Disk, plan: &FormatPlan) -> Result<()> {
+    plan.writes.iter().try_for_each(|(offset, bytes)| disk.write_at(*offset, bytes))
+}
+
+/// As [`format()`], and opens what it made without reading it.
+///
+/// # Errors
+/// As [`format()`].
+pub(crate) fn make(disk: Arc<dyn Disk>, options: &FormatOptions) -> Result<Filesystem> {
+    let (plan, descriptors) = plan_with_descriptors(disk.len(), options)?;
+    write(&*disk, &plan)?;
+    Ok(Filesystem::made(disk, plan.superblock, descriptors))
 }

@@ -7,7 +7,7 @@ use crate::layout::checksum::Checksums;
 use crate::layout::geometry::Geometry;
 use crate::layout::group::{BLOCK_UNINIT, GroupDescriptor, INODE_UNINIT, INODE_ZEROED};
 
-/// Writes the bitmaps that must exist and gives all descriptors. The first `inodes` are in
+/// Writes the bitmaps that must exist and gives all descriptors, with their checksums. The first `inodes` are in
 /// use; `zeroed` as [`super::FormatOptions::zeroed`].
 pub(super) fn describe(
     geometry: &Geometry,
@@ -54,21 +54,17 @@ pub(super) fn describe(
             flags |= INODE_UNINIT;
         }
         new.set_bg_flags(flags);
-        descriptors.push(new);
+        descriptors.push(new.summed(group, checksums));
     }
     descriptors
 }
 
 /// The descriptor table's bytes, a whole number of blocks.
-pub(super) fn descriptor_table(
-    geometry: &Geometry,
-    checksums: &Checksums,
-    descriptors: &[GroupDescriptor],
-) -> Vec<u8> {
+pub(super) fn descriptor_table(geometry: &Geometry, descriptors: &[GroupDescriptor]) -> Vec<u8> {
     let len = geometry.gdt_blocks() as usize * geometry.block_size as usize;
     let mut table = Vec::with_capacity(len);
-    for (group, descriptor) in (0u32..).zip(descriptors) {
-        table.extend(descriptor.encode(group, checksums));
+    for descriptor in descriptors {
+        table.extend_from_slice(descriptor.bytes());
     }
     table.resize(len, 0);
     table

@@ -14,9 +14,10 @@ const TAIL_TYPE: u8 = 0xde;
 pub const ENTRY_HEADER: usize = 8;
 
 /// Bytes an entry with a name of this length needs.
+#[inline]
 #[must_use]
 pub fn entry_size(name_len: usize) -> usize {
-    (ENTRY_HEADER + name_len).next_multiple_of(4)
+    (ENTRY_HEADER + name_len + 3) & !3
 }
 
 /// One entry, as it lies in its block.
@@ -64,47 +65,50 @@ pub(crate) fn records(block: &[u8], tail: bool, types: bool) -> DirEntries<'_> {
 impl<'a> Iterator for DirEntries<'a> {
     type Item = Result<DirEntry<'a>>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.offset >= self.bytes.len() {
             return None;
         }
-        let entry = self.entry();
-        // Behind a damaged entry nothing can be found.
-        self.offset = match &entry {
-            Ok(entry) => entry.offset + entry.rec_len,
-            Err(_) => self.bytes.len(),
-        };
-        Some(entry)
+        match self.entry() {
+            Ok(entry) => {
+                self.offset += entry.rec_len;
+                Some(Ok(entry))
+            }
+            Err(what) => {
+                let what = format!("directory entry at byte {}: {what}", self.offset);
+                // Behind a damaged entry nothing can be found.
+                self.offset = self.bytes.len();
+                Some(Err(Error::Corrupt { what }))
+            }
+        }
     }
 }
 
 impl<'a> DirEntries<'a> {
-    fn entry(&self) -> Result<DirEntry<'a>> {
-        let offset = self.offset;
-        let bad = |what: &str| {
-            Err(Error::Corrupt { what: format!("directory entry at byte {offset}: {what}") })
-        };
-        let rest = self.bytes.get(offset..).unwrap_or_default();
+    #[inline]
+    fn entry(&self) -> Result<DirEntry<'a>, &'static str> {
+        let rest = self.bytes.get(self.offset..).unwrap_or_default();
         let Some((header, body)) = rest.split_first_chunk::<ENTRY_HEADER>() else {
-            return bad("it is cut short");
+            return Err("it is cut short");
         };
         let [i0, i1, i2, i3, len0, len1, name_len, kind] = *header;
         let inode = u32::from_le_bytes([i0, i1, i2, i3]);
         let rec_len = decode_rec_len(u16::from_le_bytes([len0, len1]), self.block_size);
-        if rec_len < ENTRY_HEADER || rec_len > rest.len() || !rec_len.is_multiple_of(4) {
-            return bad("its length is impossible");
+        if rec_len < ENTRY_HEADER || rec_len > rest.len() || rec_len & 3 != 0 {
+            return Err("its length is impossible");
         }
         let Some(name) = body.get(..usize::from(name_len)) else {
-            return bad("its name leaves the block");
+            return Err("its name leaves the block");
         };
         if entry_size(name.len()) > rec_len {
-            return bad("its name leaves the entry");
+            return Err("its name leaves the entry");
         }
         if self.names && inode != 0 && !is_possible(name) {
-            return bad("its name is impossible");
+            return Err("its name is impossible");
         }
         let file_type = if self.types { kind } else { 0 };
-        Ok(DirEntry { offset, rec_len, inode, file_type, name })
+        Ok(DirEntry { offset: self.offset, rec_len, inode, file_type, name })
     }
 }
 
@@ -120,6 +124,7 @@ fn is_possible(name: &[u8]) -> bool {
 }
 
 /// `rec_len` as stored means itself, but for blocks of 64 KiB.
+#[inline]
 #[must_use]
 pub fn decode_rec_len(stored: u16, block_size: usize) -> usize {
     let len = usize::from(stored);

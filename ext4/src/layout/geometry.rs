@@ -167,6 +167,11 @@ impl Geometry {
         (0..self.groups).filter(|group| self.has_super(*group))
     }
 
+    /// The groups that begin with metadata of their own place.
+    fn heads(&self) -> impl Iterator<Item = u32> + '_ {
+        (0..self.groups).filter(|group| self.base_blocks(*group) > 0)
+    }
+
     fn in_meta_bg(&self, group: u32) -> bool {
         self.first_meta_bg.is_some_and(|first| group / self.descs_per_block() >= first)
     }
@@ -256,25 +261,33 @@ impl MetadataMap {
     /// [`Error::Corrupt`] when two of them overlap or one lies outside the
     /// filesystem: nothing on it can then be trusted.
     pub fn new(geometry: &Geometry, descriptors: &[GroupDescriptor]) -> Result<Self> {
-        let mut ranges = Vec::with_capacity(descriptors.len() * 3);
+        // One kind after the other: each lies mostly in order, many in one piece.
+        let mut ranges: Vec<Range<u64>> = Vec::new();
+        let mut add = |start: u64, len: u64| match ranges.last_mut() {
+            _ if len == 0 => {}
+            Some(last) if last.end == start => last.end += len,
+            _ => ranges.push(start..start + len),
+        };
+        for group in geometry.heads() {
+            add(geometry.group_first_block(group), geometry.base_blocks(group).into());
+        }
         let table = u64::from(geometry.itable_blocks());
-        for (group, descriptor) in (0..geometry.groups).zip(descriptors) {
-            let first = geometry.group_first_block(group);
-            ranges.push(first..first + u64::from(geometry.base_blocks(group)));
-            for (start, len) in [
-                (descriptor.block_bitmap(), 1),
-                (descriptor.inode_bitmap(), 1),
-                (descriptor.inode_table(), table),
-            ] {
+        let kinds: [(fn(&GroupDescriptor) -> u64, u64); 3] = [
+            (GroupDescriptor::block_bitmap, 1),
+            (GroupDescriptor::inode_bitmap, 1),
+            (GroupDescriptor::inode_table, table),
+        ];
+        for (place, len) in kinds {
+            for (group, descriptor) in (0..geometry.groups).zip(descriptors) {
+                let start = place(descriptor);
                 if !geometry.is_data_block(start) || geometry.blocks_count - start < len {
                     return Err(Error::Corrupt {
                         what: format!("group {group}: its metadata lies outside the filesystem"),
                     });
                 }
-                ranges.push(start..start + len);
+                add(start, len);
             }
         }
-        ranges.retain(|range| !range.is_empty());
         ranges.sort_by_key(|range| range.start);
         let mut merged: Vec<Range<u64>> = Vec::new();
         for range in ranges {

@@ -138,21 +138,38 @@ impl GroupDescriptor {
     /// The bytes as they go to disk, the checksum made anew.
     #[must_use]
     pub fn encode(&self, group: u32, checksums: &Checksums) -> Vec<u8> {
+        self.summed(group, checksums).bytes().to_vec()
+    }
+
+    /// The descriptor with its checksum made anew.
+    pub(crate) fn summed(&self, group: u32, checksums: &Checksums) -> Self {
         let mut new = *self;
         if let Some(computed) = self.computed_checksum(group, checksums) {
             new.set_bg_checksum(computed);
         }
-        new.raw.iter().copied().take(self.size.into()).collect()
+        new
+    }
+
+    /// The bytes as they are.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.raw.get(..usize::from(self.size)).unwrap_or_default()
     }
 
     fn computed_checksum(&self, group: u32, checksums: &Checksums) -> Option<u16> {
-        let mut zeroed = *self;
-        zeroed.set_bg_checksum(0);
-        let (bytes, _) = zeroed.raw.split_at(usize::from(self.size).min(64));
         let number = group.to_le_bytes();
+        let bytes = self.bytes();
         match checksums.group {
             GroupChecksum::None => None,
-            GroupChecksum::Crc32c => Some(crc32c(crc32c(checksums.seed, &number), bytes) as u16),
+            GroupChecksum::Crc32c => {
+                // The number and the descriptor without its checksum, in one piece.
+                let mut covered = [0; 68];
+                let (to, from) = covered.split_at_mut(number.len());
+                to.copy_from_slice(&number);
+                from.copy_from_slice(&self.raw);
+                crate::le::put(from, 0x1e, 0_u16);
+                let covered = covered.get(..number.len() + bytes.len()).unwrap_or_default();
+                Some(crc32c(checksums.seed, covered) as u16)
+            }
             // The crc16 leaves the checksum's own two bytes out altogether.
             GroupChecksum::Crc16(uuid) => {
                 let (before, rest) = bytes.split_at(0x1e);

@@ -64,6 +64,16 @@ impl Filesystem {
         Ok(Self { disk, superblock, geometry, checksums, descriptors })
     }
 
+    /// The filesystem that was made on `disk` just now.
+    pub(crate) fn made(
+        disk: Arc<dyn Disk>,
+        superblock: Superblock,
+        descriptors: Vec<GroupDescriptor>,
+    ) -> Self {
+        let (geometry, checksums) = (Geometry::new(&superblock), superblock.checksums());
+        Self { disk, superblock, geometry, checksums, descriptors: descriptors.into() }
+    }
+
     /// Opens `disk`, on which only those blocks are not what they are here that `changed`
     /// says are not: descriptors in all others are not read again.
     ///

@@ -10,7 +10,7 @@ use crate::ingest::Source;
 use crate::journal::replay;
 use crate::kept::Kept;
 use crate::layout::superblock::{SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE, Superblock};
-use crate::{Disk, Error, Filesystem, FormatOptions, ImagePath, Overlay, Result, Stat, format};
+use crate::{Disk, Error, Filesystem, FormatOptions, ImagePath, Result, Stat, format};
 
 /// Permission bits and owners of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +78,7 @@ impl Batch {
     /// (bigalloc, quota, casefold, encrypt, ...), [`Error::Corrupt`],
     /// [`Error::Io`].
     pub fn open(disk: Arc<dyn Disk>) -> Result<Self> {
-        Self::begin(disk, false, false)
+        Self::begin(disk, false)
     }
 
     /// As [`Batch::open`], but contents of files are written to free blocks at
@@ -87,7 +87,7 @@ impl Batch {
     /// # Errors
     /// As [`Batch::open`].
     pub fn open_direct(disk: Arc<dyn Disk>) -> Result<Self> {
-        Self::begin(disk, true, false)
+        Self::begin(disk, true)
     }
 
     /// Formats `disk`, whatever it held, and begins a batch on the new filesystem.
@@ -98,24 +98,20 @@ impl Batch {
     /// # Errors
     /// What [`format()`] and [`Batch::open`] meet.
     pub fn create(disk: Arc<dyn Disk>, options: &FormatOptions) -> Result<Self> {
-        format(&*disk, options)?;
-        let mut batch = Self::begin(disk, true, true)?;
-        batch.volume.blocks.write_early();
-        Ok(batch)
+        let mut volume = Volume::over(format::make(disk, options)?, true)?;
+        volume.blocks.write_early();
+        Ok(Self { volume, parts: Vec::new(), fresh: true, spoilt: None })
     }
 
-    fn begin(disk: Arc<dyn Disk>, direct: bool, fresh: bool) -> Result<Self> {
+    fn begin(disk: Arc<dyn Disk>, direct: bool) -> Result<Self> {
         replay(&disk)?;
         let mut bytes = [0; SUPERBLOCK_SIZE];
         disk.read_at(SUPERBLOCK_OFFSET, &mut bytes)?;
         let block_size = Superblock::parse(&bytes)?.block_size();
-        // What a new filesystem holds is not looked at again.
-        let disk = if fresh { disk } else { Arc::new(Kept::new(disk, block_size)) };
-        let overlay = Arc::new(Overlay::new(disk, block_size));
-        let mut volume = Volume::open(overlay, direct)?;
+        let mut volume = Volume::open(Arc::new(Kept::new(disk, block_size)), direct)?;
         volume.check_journal()?;
         volume.reap_orphans()?;
-        Ok(Self { volume, parts: Vec::new(), fresh, spoilt: None })
+        Ok(Self { volume, parts: Vec::new(), fresh: false, spoilt: None })
     }
 
     /// Runs an operation; one that fails after it began to change things spoils
@@ -255,11 +251,10 @@ impl Batch {
         if let Some(why) = self.spoilt.take() {
             return Err(Error::Unfinished { why });
         }
-        let end = self.volume.part()?;
         if self.fresh {
-            return self.volume.finish_fresh(&end, flush);
+            return self.volume.finish_fresh(flush);
         }
-        self.parts.push(end);
+        self.parts.push(self.volume.part()?);
         let plan = self.volume.plan(&self.parts, in_order)?;
         self.volume.perform(&plan, flush)
     }

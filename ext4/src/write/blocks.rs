@@ -1,10 +1,10 @@
 //! Blocks of metadata in memory, changed in place and handed to the overlay at once.
 
-use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::layout::directory::{check_tail, put_tail};
+use crate::number_map::NumberMap;
 use crate::{Disk, Error, Overlay, Result};
 
 struct Cached {
@@ -32,7 +32,7 @@ pub(crate) struct Blocks {
     overlay: Arc<Overlay>,
     size: usize,
     count: u64,
-    cached: HashMap<u64, Cached>,
+    cached: NumberMap<u64, Cached>,
     /// How often something was to be changed.
     changes: u64,
     /// Most blocks that are kept before they go to the device.
@@ -50,7 +50,7 @@ impl Blocks {
             overlay,
             size: block_size as usize,
             count,
-            cached: HashMap::new(),
+            cached: NumberMap::default(),
             changes: 0,
             most: usize::MAX,
         }
@@ -86,12 +86,34 @@ impl Blocks {
         if self.cached.len() < self.most {
             return Ok(());
         }
+        self.write_cached(None).map(|_| ())
+    }
+
+    /// Writes every change but that of one block to the device; gives their number. Nothing is
+    /// kept in memory then.
+    pub(crate) fn write_out(&mut self, but: u64) -> Result<u64> {
+        // What the overlay was given is written from there.
+        let mut written = self.write_cached(Some(but))?;
+        for (block, bytes) in self.overlay.changed() {
+            if block != but {
+                self.overlay.below().write_at(block * self.size as u64, &bytes)?;
+                written += 1;
+            }
+        }
+        self.overlay.discard();
+        Ok(written)
+    }
+
+    fn write_cached(&mut self, but: Option<u64>) -> Result<u64> {
         let size = self.size as u64;
         let mut cached: Vec<_> = self.cached.drain().collect();
         cached.sort_unstable_by_key(|(block, _)| *block);
-        for (_, cached) in &mut cached {
+        for (block, cached) in &mut cached {
+            cached.changed &= Some(*block) != but;
             cached.finish();
         }
+        let mut written = 0;
+        let mut joined = Vec::new();
         for run in
             cached.chunk_by(|(a, left), (b, right)| a + 1 == *b && left.changed == right.changed)
         {
@@ -106,12 +128,18 @@ impl Blocks {
                 continue;
             }
             for (first, piece) in (*first..).step_by(LONGEST_RUN).zip(run.chunks(LONGEST_RUN)) {
-                let bytes: Vec<u8> =
-                    piece.iter().flat_map(|(_, cached)| cached.bytes.iter().copied()).collect();
-                self.overlay.below().write_at(first * size, &bytes)?;
+                written += piece.len() as u64;
+                joined.clear();
+                match piece {
+                    [(_, only)] => self.overlay.below().write_at(first * size, &only.bytes)?,
+                    piece => {
+                        piece.iter().for_each(|(_, one)| joined.extend_from_slice(&one.bytes));
+                        self.overlay.below().write_at(first * size, &joined)?;
+                    }
+                }
             }
         }
-        Ok(())
+        Ok(written)
     }
 
     fn load(&mut self, block: u64) -> Result<&mut Cached> {

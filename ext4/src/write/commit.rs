@@ -7,7 +7,7 @@ use super::part::{Beginning, Changes, Part};
 use super::transaction::{self, Step, Superblocks, Transaction};
 use super::volume::Volume;
 use crate::journal::JournalLocation;
-use crate::layout::superblock::STATE_VALID;
+use crate::layout::superblock::{STATE_VALID, SUPERBLOCK_OFFSET};
 use crate::{Error, Result};
 
 /// What must hold when the machine stops in the middle of a commit.
@@ -119,11 +119,17 @@ impl Volume {
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub(super) fn finish_fresh(&self, end: &Part, flush: Flush) -> Result<Committed> {
-        let first = Beginning::new(self);
-        let changes = end.changes_since(&Part::begin(&first), &first)?;
-        self.perform_steps(&in_order::plan_fresh(&self.geometry, &changes), flush)?;
-        Ok(Committed { atomic: false, transactions: 0, blocks: changes.blocks() })
+    pub(super) fn finish_fresh(&mut self, flush: Flush) -> Result<Committed> {
+        self.note_time();
+        self.sync_groups()?;
+        let first = SUPERBLOCK_OFFSET / u64::from(self.geometry.block_size);
+        // The superblock is last: nobody depends on the filesystem yet.
+        let superblock = self.blocks.read(first)?.to_vec();
+        let blocks = self.blocks.write_out(first)?;
+        let steps =
+            [Step::Barrier, Step::Write(self.geometry.offset(first), superblock), Step::Barrier];
+        self.perform_steps(&steps, flush)?;
+        Ok(Committed { atomic: false, transactions: 0, blocks: blocks + 1 })
     }
 
     /// Refuses a journal in which no transaction can begin, before anything is changed.

@@ -1,7 +1,5 @@
 //! Directories: looking up, adding and removing names, linear or with an index.
 
-use std::collections::HashMap;
-
 use super::create::LARGE_FILE;
 use super::entry_block::{Form, Named, damaged};
 use super::file_map::FileMap;
@@ -11,6 +9,7 @@ use crate::layout::directory::put_tail_entry;
 use crate::layout::features::{Compat, Incompat, RoCompat};
 use crate::layout::htree::{DxNode, DxRoot};
 use crate::layout::inode::{FLAG_INDEX, FLAG_INLINE_DATA, FileKind};
+use crate::number_map::NumberMap;
 use crate::{Error, Result};
 
 /// Directories that are kept in memory.
@@ -27,7 +26,7 @@ pub(crate) struct Directory {
     /// The index, where there is one.
     pub(super) root: Option<DxRoot>,
     /// Interior nodes of the index that were met, by block of the directory.
-    pub(super) nodes: HashMap<u32, DxNode>,
+    pub(super) nodes: NumberMap<u32, DxNode>,
     /// Linear: blocks before this one are full.
     pub(super) full_below: u32,
 }
@@ -57,7 +56,7 @@ impl Volume {
             inline: inode.has_flag(FLAG_INLINE_DATA),
             blocks: 0,
             root: None,
-            nodes: HashMap::new(),
+            nodes: NumberMap::default(),
             full_below: 0,
         };
         if directory.inline {

@@ -84,23 +84,6 @@ pub(super) fn plan(changes: &Changes, from: &Part, to: &Part) -> Result<Transact
     Ok(plan)
 }
 
-/// Plans the writes of a filesystem that nobody depends on yet.
-pub(super) fn plan_fresh(geometry: &Geometry, changes: &Changes) -> Vec<Step> {
-    let first = SUPERBLOCK_OFFSET / u64::from(geometry.block_size);
-    let mut steps = Vec::new();
-    let (superblock, rest): (Vec<_>, Vec<_>) =
-        changes.logged.iter().partition(|(block, _)| *block == first);
-    for (block, bytes) in changes.direct.iter().chain(rest) {
-        write(&mut steps, geometry.offset(*block), bytes);
-    }
-    steps.push(Step::Barrier);
-    for (block, bytes) in superblock {
-        write(&mut steps, geometry.offset(*block), bytes);
-    }
-    steps.push(Step::Barrier);
-    steps
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     /// Of an inode table.

@@ -109,9 +109,7 @@ impl Volume {
     /// # Errors
     /// [`crate::Error::Io`].
     pub(super) fn part(&mut self) -> Result<Part> {
-        let seconds = u64::try_from(self.now.seconds).unwrap_or(0);
-        self.sb.set_s_wtime(seconds as u32);
-        self.sb.set_s_wtime_hi((seconds >> 32) as u8);
+        self.note_time();
         self.sync()?;
         let maps = (0..).zip(&self.groups);
         let maps = maps
@@ -124,6 +122,13 @@ impl Volume {
             maps,
             written: self.written.clone(),
         })
+    }
+
+    /// The superblock says when it was written.
+    pub(super) fn note_time(&mut self) {
+        let seconds = u64::try_from(self.now.seconds).unwrap_or(0);
+        self.sb.set_s_wtime(seconds as u32);
+        self.sb.set_s_wtime_hi((seconds >> 32) as u8);
     }
 
     /// What is in use now is needed from now on, whatever becomes of it later in the batch.

@@ -1,6 +1,6 @@
 //! A filesystem that is being changed: superblock, groups and caches in memory.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::blocks::Blocks;
@@ -14,6 +14,7 @@ use crate::layout::superblock::{
     FLAG_UNSIGNED_HASH, STATE_ERROR, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE, Superblock,
 };
 use crate::layout::{bitmap, hash};
+use crate::number_map::NumberMap;
 use crate::{Disk, Error, Filesystem, Overlay, Result};
 
 /// The block bitmap of a group.
@@ -54,9 +55,9 @@ pub(crate) struct Volume {
     pub(crate) checksums: Checksums,
     pub(crate) metadata: Arc<MetadataMap>,
     pub(crate) groups: Vec<Group>,
-    pub(crate) directories: HashMap<u32, Directory>,
+    pub(crate) directories: NumberMap<u32, Directory>,
     /// Where the next data of a flex group goes.
-    pub(crate) goals: HashMap<u32, u64>,
+    pub(crate) goals: NumberMap<u32, u64>,
     /// Content goes to the disk below at once, into blocks that are free there.
     pub(crate) direct: bool,
     /// Direct content on its way: where it goes, and the bytes.
@@ -73,13 +74,12 @@ pub(crate) struct Volume {
 }
 
 impl Volume {
-    /// Reads superblock and descriptors through the overlay.
+    /// Reads superblock and descriptors.
     ///
     /// # Errors
     /// [`Error::Incompatible`] when the filesystem has something that this
     /// engine would not keep right, [`Error::Corrupt`], [`Error::Io`].
-    pub(crate) fn open(overlay: Arc<Overlay>, direct: bool) -> Result<Self> {
-        let below = Arc::clone(overlay.below());
+    pub(crate) fn open(below: Arc<dyn Disk>, direct: bool) -> Result<Self> {
         let mut bytes = vec![0; SUPERBLOCK_SIZE];
         below.read_at(SUPERBLOCK_OFFSET, &mut bytes)?;
         let sb = Superblock::parse(&bytes)?;
@@ -95,11 +95,20 @@ impl Volume {
                 ),
             });
         }
-        let begin = Filesystem::open_as_is(Arc::clone(&below))?;
+        Self::over(Filesystem::open_as_is(below)?, direct)
+    }
+
+    /// A filesystem as it was found, or made.
+    ///
+    /// # Errors
+    /// As [`Volume::open`].
+    pub(crate) fn over(begin: Filesystem, direct: bool) -> Result<Self> {
+        let below = Arc::clone(begin.disk());
         // What a disk shows may be another thing at each look.
         let (sb, geometry) = (begin.superblock().clone(), *begin.geometry());
         check_writable(&sb)?;
         let checksums = *begin.checksums();
+        let overlay = Arc::new(Overlay::new(Arc::clone(&below), geometry.block_size));
         let blocks = Blocks::new(overlay, geometry.block_size, geometry.blocks_count);
         let mut groups = Vec::with_capacity(begin.descriptors().len());
         for (number, descriptor) in begin.descriptors().iter().copied().enumerate() {
@@ -125,8 +134,8 @@ impl Volume {
             checksums,
             metadata,
             groups,
-            directories: HashMap::new(),
-            goals: HashMap::new(),
+            directories: NumberMap::default(),
+            goals: NumberMap::default(),
             direct,
             pending: (0, Vec::new()),
             buffer: Vec::new(),
@@ -186,6 +195,12 @@ impl Volume {
     /// Puts bitmaps, descriptors and superblock, their counts and checksums made
     /// anew, into the overlay with every other change.
     pub(crate) fn sync(&mut self) -> Result<()> {
+        self.sync_groups()?;
+        self.blocks.sync()
+    }
+
+    /// As [`Volume::sync`], into the blocks in memory alone.
+    pub(super) fn sync_groups(&mut self) -> Result<()> {
         self.flush_pending()?;
         let mut free_blocks = 0;
         let mut free_inodes = 0;
@@ -201,7 +216,7 @@ impl Volume {
         let block = SUPERBLOCK_OFFSET / u64::from(self.geometry.block_size);
         let within = (SUPERBLOCK_OFFSET % u64::from(self.geometry.block_size)) as usize;
         crate::le::put_bytes(self.blocks.edit(block)?, within, &bytes);
-        self.blocks.sync()
+        Ok(())
     }
 
     fn sync_group(&mut self, number: u32) -> Result<()> {
