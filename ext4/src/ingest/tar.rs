@@ -27,6 +27,9 @@ const LONGEST_NAME: u64 = 1 << 16;
 /// pipe is not cut off in its padding.
 const LONGEST_TRAILER: u64 = 16 << 20;
 
+/// Bytes that are passed over at once.
+const PASSED: usize = 64 << 10;
+
 /// A tar stream. Paths lose leading slashes and `.` components; a `..` in one
 /// refuses the stream, as do a stream that breaks off, a damaged header, and a
 /// member of a type no filesystem has. Names that begin with `.wh.` are plain names.
@@ -51,7 +54,7 @@ impl<R: Read> TarStream<R> {
 
 impl<R: Read> Source for TarStream<R> {
     fn feed(&mut self, sink: &mut dyn Sink) -> Result<()> {
-        let mut frames = Frames { reader: &mut self.reader, position: 0 };
+        let mut frames = Frames { reader: &mut self.reader, position: 0, passed: Vec::new() };
         let mut globals = Pax::default();
         while let Some((header, pax, long)) = next_header(&mut frames, &mut globals)? {
             give(&mut frames, &header, &pax, long, sink)?;
@@ -64,6 +67,8 @@ impl<R: Read> Source for TarStream<R> {
 struct Frames<'a> {
     reader: &'a mut dyn Read,
     position: u64,
+    /// Where what is passed over goes.
+    passed: Vec<u8>,
 }
 
 impl Frames<'_> {
@@ -98,12 +103,14 @@ impl Frames<'_> {
     }
 
     fn skip(&mut self, mut len: u64) -> Result<()> {
-        let mut buffer = vec![0; 1 << 16];
+        let mut buffer = std::mem::take(&mut self.passed);
         while len > 0 {
-            let step = usize::try_from(len).map_or(buffer.len(), |len| len.min(buffer.len()));
+            let step = usize::try_from(len).map_or(PASSED, |len| len.min(PASSED));
+            buffer.resize(buffer.len().max(step), 0);
             self.exact(buffer.get_mut(..step).unwrap_or_default())?;
             len -= step as u64;
         }
+        self.passed = buffer;
         Ok(())
     }
 
@@ -122,7 +129,7 @@ impl Frames<'_> {
     }
 
     fn drain(&mut self) -> Result<()> {
-        let mut buffer = vec![0; 1 << 16];
+        let mut buffer = vec![0; PASSED];
         let end = self.position.saturating_add(LONGEST_TRAILER);
         while self.position < end && self.some(&mut buffer)? > 0 {}
         Ok(())

@@ -75,17 +75,20 @@ impl<'a> Iterator for DirEntries<'a> {
                 self.offset += entry.rec_len;
                 Some(Ok(entry))
             }
-            Err(what) => {
-                let what = format!("directory entry at byte {}: {what}", self.offset);
-                // Behind a damaged entry nothing can be found.
-                self.offset = self.bytes.len();
-                Some(Err(Error::Corrupt { what }))
-            }
+            Err(what) => Some(self.end(what)),
         }
     }
 }
 
 impl<'a> DirEntries<'a> {
+    /// Behind a damaged entry nothing can be found.
+    #[cold]
+    fn end(&mut self, what: &str) -> Result<DirEntry<'a>> {
+        let what = format!("directory entry at byte {}: {what}", self.offset);
+        self.offset = self.bytes.len();
+        Err(Error::Corrupt { what })
+    }
+
     #[inline]
     fn entry(&self) -> Result<DirEntry<'a>, &'static str> {
         let rest = self.bytes.get(self.offset..).unwrap_or_default();

@@ -272,7 +272,8 @@ impl MetadataMap {
             add(geometry.group_first_block(group), geometry.base_blocks(group).into());
         }
         let table = u64::from(geometry.itable_blocks());
-        let kinds: [(fn(&GroupDescriptor) -> u64, u64); 3] = [
+        type Place = fn(&GroupDescriptor) -> u64;
+        let kinds: [(Place, u64); 3] = [
             (GroupDescriptor::block_bitmap, 1),
             (GroupDescriptor::inode_bitmap, 1),
             (GroupDescriptor::inode_table, table),

@@ -251,13 +251,21 @@ impl Inode {
     }
 
     fn computed_checksum(&self, ino: u32, checksums: &Checksums) -> u32 {
-        let mut zeroed = self.clone();
-        zeroed.set_i_checksum_lo(0);
         let high = self.covers(0x84);
-        if high {
-            zeroed.set_i_checksum_hi(0);
-        }
-        let full = crc32c(checksums.inode_seed(ino, self.i_generation()), &zeroed.raw);
+        let seed = checksums.inode_seed(ino, self.i_generation());
+        let sum = |zeroed: &mut [u8]| {
+            zeroed.copy_from_slice(&self.raw);
+            le::put(zeroed, 0x7c, 0_u16);
+            if high {
+                le::put(zeroed, 0x82, 0_u16);
+            }
+            crc32c(seed, zeroed)
+        };
+        let mut usual = [0; 256];
+        let full = match usual.get_mut(..self.raw.len()) {
+            Some(zeroed) => sum(zeroed),
+            None => sum(&mut self.raw.clone()),
+        };
         if high { full } else { full & 0xffff }
     }
 

@@ -115,11 +115,16 @@ impl Filesystem {
     pub(crate) fn entries_in<'a>(
         &self,
         (bytes, tail): (&'a [u8], bool),
-    ) -> Result<Vec<DirEntry<'a>>> {
-        let entries = directory::entries(bytes, tail, self.has_types());
-        let shown =
-            |entry: &DirEntry<'_>| entry.inode != 0 && entry.name != b"." && entry.name != b"..";
-        entries.filter(|entry| entry.as_ref().map_or(true, shown)).collect()
+    ) -> impl Iterator<Item = Result<DirEntry<'a>>> + use<'a> {
+        directory::entries(bytes, tail, self.has_types()).filter(is_shown)
+    }
+
+    /// As [`Self::entries_in`], for who only compares names with possible ones.
+    pub(crate) fn records_in<'a>(
+        &self,
+        (bytes, tail): (&'a [u8], bool),
+    ) -> impl Iterator<Item = Result<DirEntry<'a>>> + use<'a> {
+        directory::records(bytes, tail, self.has_types()).filter(is_shown)
     }
 
     fn entries_of(
@@ -160,16 +165,13 @@ impl Filesystem {
 
     /// Searches one leaf for a name.
     pub(super) fn find_in_block(&self, block: &[u8], name: &[u8]) -> Result<Option<u32>> {
-        let mut found = None;
-        let tail = self.checksums().metadata;
-        let _ = self.entries_of(block, tail, &mut |entry| {
+        for entry in self.records_in((block, self.checksums().metadata)) {
+            let entry = entry?;
             if entry.name == name {
-                found = Some(entry.inode);
-                return Ok(ControlFlow::Break(()));
+                return Ok(Some(entry.inode));
             }
-            Ok(ControlFlow::Continue(()))
-        })?;
-        Ok(found)
+        }
+        Ok(None)
     }
 
     /// The blocks of a directory, one after the other.
@@ -182,6 +184,13 @@ impl Filesystem {
         }
         Ok(DirectoryBlocks { map: self.block_map(ino, inode)?, ino, count, next: 0 })
     }
+}
+
+/// Damage is shown too.
+fn is_shown(entry: &Result<DirEntry<'_>>) -> bool {
+    let in_use =
+        |entry: &DirEntry<'_>| entry.inode != 0 && entry.name != b"." && entry.name != b"..";
+    entry.as_ref().map_or(true, in_use)
 }
 
 /// Reads the blocks of a directory by number or in turn.

@@ -124,10 +124,11 @@ impl Volume {
         self.sync_groups()?;
         let first = SUPERBLOCK_OFFSET / u64::from(self.geometry.block_size);
         // The superblock is last: nobody depends on the filesystem yet.
-        let superblock = self.blocks.read(first)?.to_vec();
+        let superblock = self.blocks.read(first)?.into();
         let blocks = self.blocks.write_out(first)?;
-        let steps =
-            [Step::Barrier, Step::Write(self.geometry.offset(first), superblock), Step::Barrier];
+        let mut steps = vec![Step::Barrier];
+        transaction::write(&mut steps, self.geometry.offset(first), superblock);
+        steps.push(Step::Barrier);
         self.perform_steps(&steps, flush)?;
         Ok(Committed { atomic: false, transactions: 0, blocks: blocks + 1 })
     }
@@ -182,9 +183,17 @@ impl Volume {
     /// # Errors
     /// [`Error::Io`].
     pub(super) fn perform_steps(&self, steps: &[Step], flush: Flush) -> Result<()> {
+        let mut joined = Vec::new();
         for step in steps {
             match step {
-                Step::Write(offset, bytes) => self.below.write_at(*offset, bytes)?,
+                Step::Write { offset, pieces, .. } => match pieces.as_slice() {
+                    [only] => self.below.write_at(*offset, only)?,
+                    pieces => {
+                        joined.clear();
+                        pieces.iter().for_each(|piece| joined.extend_from_slice(piece));
+                        self.below.write_at(*offset, &joined)?;
+                    }
+                },
                 Step::Barrier if flush == Flush::PowerSafe => self.below.flush()?,
                 Step::Barrier => {}
             }

@@ -119,6 +119,8 @@ impl Volume {
         if start + pending.len() as u64 != offset || pending.len() >= CHUNK {
             self.flush_pending()?;
             self.pending.0 = offset;
+            // As it grows it is not copied: what is not filled takes no memory.
+            self.pending.1.reserve(CHUNK);
         }
         self.pending.1.extend_from_slice(bytes);
         self.pending.1.resize(self.pending.1.len() + padding, 0);

@@ -37,19 +37,19 @@ pub(super) fn plan(changes: &Changes, from: &Part, to: &Part) -> Result<Transact
     let places = Places::new(geometry, filesystem.descriptors());
     let mut plan = Transaction::default();
     for (block, bytes) in &changes.direct {
-        write(&mut plan.before, geometry.offset(*block), bytes);
+        write(&mut plan.before, geometry.offset(*block), Arc::clone(bytes));
     }
     plan.before.push(Step::Barrier);
     let steps = &mut plan.point;
     let mut marked = from.superblock.clone();
     marked.set_s_state(marked.s_state() & !STATE_VALID);
-    write(steps, SUPERBLOCK_OFFSET, &encode_over(&from.superblock, &marked));
+    write(steps, SUPERBLOCK_OFFSET, encode_over(&from.superblock, &marked).as_slice().into());
     steps.push(Step::Barrier);
     let first = SUPERBLOCK_OFFSET / u64::from(geometry.block_size);
     let phase = |steps: &mut Vec<Step>, kind: Kind| {
         for (block, bytes) in &changes.logged {
             if places.kind(*block) == kind && *block != first {
-                write(steps, geometry.offset(*block), bytes);
+                write(steps, geometry.offset(*block), Arc::clone(bytes));
             }
         }
         steps.push(Step::Barrier);
@@ -59,7 +59,7 @@ pub(super) fn plan(changes: &Changes, from: &Part, to: &Part) -> Result<Transact
             let mut before = vec![0; bytes.len()];
             from.overlay.read_at(geometry.offset(*block), &mut before)?;
             if let Some(gone) = gone(&before, bytes, geometry.inode_size.into()) {
-                write(steps, geometry.offset(*block), &gone);
+                write(steps, geometry.offset(*block), gone.into());
             }
         }
     }
@@ -76,9 +76,9 @@ pub(super) fn plan(changes: &Changes, from: &Part, to: &Part) -> Result<Transact
         let within = (SUPERBLOCK_OFFSET % u64::from(geometry.block_size)) as usize;
         let mut whole = bytes.to_vec();
         le::put_bytes(&mut whole, within, &clean);
-        write(steps, geometry.offset(first), &whole);
+        write(steps, geometry.offset(first), whole.into());
     } else {
-        write(steps, SUPERBLOCK_OFFSET, &clean);
+        write(steps, SUPERBLOCK_OFFSET, clean.as_slice().into());
     }
     steps.push(Step::Barrier);
     Ok(plan)

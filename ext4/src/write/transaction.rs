@@ -42,8 +42,13 @@ const LONGEST_WRITE: usize = 1 << 20;
 
 /// A step of a plan.
 pub(super) enum Step {
-    /// Bytes at an offset of the device.
-    Write(u64, Vec<u8>),
+    /// Pieces that follow each other, from an offset of the device on: one write.
+    Write {
+        offset: u64,
+        /// Bytes of all pieces.
+        len: usize,
+        pieces: Vec<Arc<[u8]>>,
+    },
     /// Everything before is durable before anything behind is begun.
     Barrier,
 }
@@ -69,15 +74,17 @@ pub(super) struct Transaction {
 }
 
 /// Adds a write, joined to the last one where it follows it.
-pub(super) fn write(steps: &mut Vec<Step>, offset: u64, bytes: &[u8]) {
-    if let Some(Step::Write(start, last)) = steps.last_mut()
-        && *start + last.len() as u64 == offset
-        && last.len() + bytes.len() <= LONGEST_WRITE
+pub(super) fn write(steps: &mut Vec<Step>, offset: u64, bytes: Arc<[u8]>) {
+    let more = bytes.len();
+    if let Some(Step::Write { offset: start, len, pieces }) = steps.last_mut()
+        && *start + *len as u64 == offset
+        && *len + more <= LONGEST_WRITE
     {
-        last.extend_from_slice(bytes);
+        *len += more;
+        pieces.push(bytes);
         return;
     }
-    steps.push(Step::Write(offset, bytes.to_vec()));
+    steps.push(Step::Write { offset, len: more, pieces: vec![bytes] });
 }
 
 /// With or without asking for recovery.
@@ -159,7 +166,7 @@ pub(super) fn plan(
     }
     let mut plan = Transaction::default();
     for (block, bytes) in &changes.direct {
-        write(&mut plan.before, offset(*block), bytes);
+        write(&mut plan.before, offset(*block), Arc::clone(bytes));
     }
     let log = log(journal, &logged, now);
     if log.len() as u64 > room(journal) {
@@ -167,36 +174,37 @@ pub(super) fn plan(
         return Err(Error::TooLarge { what, limit: room(journal) });
     }
     let first = u64::from(journal.superblock.s_first());
-    for (number, bytes) in (first..).zip(log.iter().chain([&vec![0; block_size]])) {
+    let end: Arc<[u8]> = vec![0; block_size].into();
+    for (number, bytes) in (first..).zip(log.into_iter().chain([end])) {
         write(&mut plan.before, offset(journal.block(number)?), bytes);
     }
-    write(&mut plan.before, SUPERBLOCK_OFFSET, &over(&superblocks.old, true));
+    write(&mut plan.before, SUPERBLOCK_OFFSET, over(&superblocks.old, true).as_slice().into());
     plan.before.push(Step::Barrier);
     let place = offset(journal.block(0)?);
     let sequence = journal.superblock.s_sequence();
     journal.superblock.set_s_start(journal.superblock.s_first());
-    write(&mut plan.point, place, &journal.superblock.encode());
+    write(&mut plan.point, place, journal.superblock.encode().as_slice().into());
     plan.point.push(Step::Barrier);
     // A kernel that finds more groups than there are descriptors does not come to replay
     // the journal: of a filesystem that grows, the superblock is last.
     let grows = superblocks.old.blocks_count() != superblocks.new.blocks_count();
     let last = |block: u64| grows && block == SUPERBLOCK_OFFSET / block_size as u64;
     for (block, bytes) in logged.iter().filter(|(block, _)| !last(*block)) {
-        write(&mut plan.after, offset(*block), bytes);
+        write(&mut plan.after, offset(*block), Arc::clone(bytes));
     }
     if grows {
         plan.after.push(Step::Barrier);
         for (block, bytes) in logged.iter().filter(|(block, _)| last(*block)) {
-            write(&mut plan.after, offset(*block), bytes);
+            write(&mut plan.after, offset(*block), Arc::clone(bytes));
         }
     }
     plan.after.push(Step::Barrier);
     journal.superblock.set_s_start(0);
     journal.superblock.set_s_sequence(sequence.wrapping_add(1));
-    write(&mut plan.after, place, &journal.superblock.encode());
+    write(&mut plan.after, place, journal.superblock.encode().as_slice().into());
     plan.after.push(Step::Barrier);
     let at_last = over(&superblocks.new, false);
-    write(&mut plan.after, SUPERBLOCK_OFFSET, &at_last);
+    write(&mut plan.after, SUPERBLOCK_OFFSET, at_last.as_slice().into());
     Ok(Some((plan, Superblock::parse(&at_last)?)))
 }
 
@@ -217,7 +225,7 @@ pub(super) fn check(journal: &JournalLocation) -> Result<()> {
 }
 
 /// The blocks of the log: descriptors with what they name, and the commit.
-fn log(journal: &JournalLocation, logged: &[Logged], now: Timestamp) -> Vec<Vec<u8>> {
+fn log(journal: &JournalLocation, logged: &[Logged], now: Timestamp) -> Vec<Arc<[u8]>> {
     let superblock = &journal.superblock;
     let tag_size = superblock.tag_size();
     let tail = if superblock.checksummed() { 4 } else { 0 };
@@ -227,10 +235,10 @@ fn log(journal: &JournalLocation, logged: &[Logged], now: Timestamp) -> Vec<Vec<
         let mut data = Vec::with_capacity(piece.len());
         let mut at = HEADER;
         for (n, (block, bytes)) in piece.iter().enumerate() {
-            let mut bytes = bytes.to_vec();
+            let mut bytes = Arc::clone(bytes);
             let mut flags = 0;
             if be::u32_at(&bytes, 0) == Some(JBD2_MAGIC) {
-                be::put_u32(&mut bytes, 0, 0);
+                be::put_u32(Arc::make_mut(&mut bytes), 0, 0);
                 flags |= FLAG_ESCAPE;
             }
             if n > 0 {
@@ -252,7 +260,7 @@ fn log(journal: &JournalLocation, logged: &[Logged], now: Timestamp) -> Vec<Vec<
             let sum = crc32c(superblock.checksum_seed(), &descriptor);
             be::put_u32(&mut descriptor, end, sum);
         }
-        blocks.push(descriptor);
+        blocks.push(descriptor.into());
         blocks.append(&mut data);
     }
     let mut commit = header(journal, COMMIT_BLOCK);
@@ -262,7 +270,7 @@ fn log(journal: &JournalLocation, logged: &[Logged], now: Timestamp) -> Vec<Vec<
         let sum = crc32c(superblock.checksum_seed(), &commit);
         be::put_u32(&mut commit, 0x10, sum);
     }
-    blocks.push(commit);
+    blocks.push(commit.into());
     blocks
 }
 

@@ -86,7 +86,7 @@ impl<'a> Side<'a> {
     fn gather_changed(&self, changed: &BTreeSet<u64>, entries: &mut Entries) -> Result<()> {
         for (block, logical) in self.changed_blocks(changed)? {
             let block = self.block(block, logical)?;
-            self.entries(&block)?.iter().try_for_each(|entry| self.note(entry, entries))?;
+            self.entries(&block).try_for_each(|entry| self.note(&entry?, entries))?;
         }
         Ok(())
     }
@@ -107,8 +107,19 @@ impl<'a> Side<'a> {
         self.view.fs.directory_block(self.ino, self.inode, logical, block)
     }
 
-    fn entries<'b>(&self, (bytes, tail): &'b Block) -> Result<Vec<DirEntry<'b>>> {
+    fn entries<'b>(
+        &self,
+        (bytes, tail): &'b Block,
+    ) -> impl Iterator<Item = Result<DirEntry<'b>>> + use<'b> {
         self.view.fs.entries_in((bytes, *tail))
+    }
+
+    /// As [`Self::entries`], with names that may be impossible.
+    fn records<'b>(
+        &self,
+        (bytes, tail): &'b Block,
+    ) -> impl Iterator<Item = Result<DirEntry<'b>>> + use<'b> {
+        self.view.fs.records_in((bytes, *tail))
     }
 }
 
@@ -125,58 +136,66 @@ fn of_one(
     let (mut blocks, mut arrived) = (Vec::with_capacity(after.len()), HashMap::new());
     for (block, logical) in after {
         let bytes = is.block(block, logical)?;
-        let entries = is.entries(&bytes)?;
         let there = before.remove(&block).map(|logical| was.block(block, logical)).transpose()?;
-        let earlier = match &there {
-            Some(block) => was.entries(block)?,
-            None => Vec::new(),
-        };
-        let mut earlier = earlier.iter().peekable();
-        for entry in &entries {
-            while let Some(left) = earlier.next_if(|left| left.offset < entry.offset) {
-                was.note(left, old)?;
+        let mut earlier = there.iter().flat_map(|block| was.records(block));
+        let mut left = earlier.next().transpose()?;
+        for entry in is.entries(&bytes) {
+            let entry = entry?;
+            while let Some(gone) = left.filter(|left| left.offset < entry.offset) {
+                was.note(&gone, old)?;
+                left = earlier.next().transpose()?;
             }
-            if let Some(left) = earlier.next_if(|left| left.offset == entry.offset) {
-                let same = (left.inode, left.file_type, left.name)
+            if let Some(here) = left.filter(|left| left.offset == entry.offset) {
+                left = earlier.next().transpose()?;
+                let same = (here.inode, here.file_type, here.name)
                     == (entry.inode, entry.file_type, entry.name);
                 if same && gone.binary_search(&entry.inode).is_err() {
                     continue;
                 }
-                was.note(left, old)?;
+                was.note(&here, old)?;
             }
-            is.note(entry, new)?;
+            is.note(&entry, new)?;
             arrived.insert(entry.name.to_vec(), 0);
         }
-        earlier.try_for_each(|left| was.note(left, old))?;
+        left.into_iter().map(Ok).chain(earlier).try_for_each(|left| was.note(&left?, old))?;
         blocks.push(bytes);
     }
     for (block, logical) in before {
         let block = was.block(block, logical)?;
-        was.entries(&block)?.iter().try_for_each(|entry| was.note(entry, old))?;
+        was.records(&block).try_for_each(|entry| was.note(&entry?, old))?;
     }
-    // A name that came may be there already, among those that stayed.
+    not_there_already(is, &blocks, arrived)
+}
+
+/// Looks for names that came among those that stayed.
+fn not_there_already(
+    is: &Side<'_>,
+    blocks: &[Block],
+    mut arrived: HashMap<Vec<u8>, u32>,
+) -> Result<()> {
     if arrived.is_empty() {
         return Ok(());
     }
-    let mut some = [false; 1024];
+    // Most names are told apart by a mark of theirs.
+    let mut marks = [false; 4096];
     let mark = |name: &[u8]| {
-        let last = name.iter().rev().take(4).fold(0, |mark, byte| mark * 37 + usize::from(*byte));
-        (name.len() * 5 + last) % 1024
+        let start = name.len() as u64;
+        let mix = |mark: u64, byte: &u8| (mark ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
+        (name.iter().fold(start, mix) >> 20) as usize % 4096
     };
     for name in arrived.keys() {
-        if let Some(mark) = some.get_mut(mark(name)) {
-            *mark = true;
+        if let Some(there) = marks.get_mut(mark(name)) {
+            *there = true;
         }
     }
-    for block in &blocks {
-        for entry in is.entries(block)? {
-            if some.get(mark(entry.name)) == Some(&true)
-                && let Some(count) = arrived.get_mut(entry.name)
-            {
-                *count += 1;
-                if *count > 1 {
-                    return is.twice(entry.name);
-                }
+    for entry in blocks.iter().flat_map(|block| is.records(block)) {
+        let name = entry?.name;
+        if marks.get(mark(name)) == Some(&true)
+            && let Some(count) = arrived.get_mut(name)
+        {
+            *count += 1;
+            if *count > 1 {
+                return is.twice(name);
             }
         }
     }
