@@ -87,9 +87,11 @@ impl Volume {
             *used = u32::MAX;
         }
         let tables = space.tables_from(first)?;
+        // Nothing there was in use before: whatever is written goes to its place at once.
+        let nothing: Arc<[u8]> = vec![0; geometry.block_size as usize].into();
         for (number, place) in (first..).zip(tables) {
             let used = space.used.get(number as usize).copied().unwrap_or(0);
-            let group = new_group(&geometry, number, &place, used, zeroed, tracked);
+            let group = new_group(&geometry, number, &place, (used, &nothing), (zeroed, tracked));
             if !tracked {
                 let bitmap = synthesise_inode_bitmap(&geometry);
                 self.blocks.fresh(place.inode_bitmap)?.copy_from_slice(&bitmap);
@@ -120,14 +122,14 @@ impl Volume {
     }
 }
 
-/// A group in which nothing is in use but metadata at its front.
+/// A group in which nothing is in use but metadata at its front; `nothing` is a bitmap of which
+/// no bit is set.
 fn new_group(
     geometry: &Geometry,
     number: u32,
     place: &Tables,
-    used: u32,
-    zeroed: bool,
-    tracked: bool,
+    (used, nothing): (u32, &Arc<[u8]>),
+    (zeroed, tracked): (bool, bool),
 ) -> Group {
     let blocks = geometry.group_blocks(number);
     let mut descriptor = GroupDescriptor::blank(geometry.desc_size);
@@ -149,16 +151,16 @@ fn new_group(
         }
         descriptor.set_bg_flags(flags);
     }
-    let mut now = vec![0; geometry.block_size as usize];
-    bitmap::set_range(&mut now, 0..used);
-    bitmap::set_range(&mut now, blocks..geometry.block_size * 8);
-    // Nothing here was in use before: whatever is written goes to its place at once.
-    let begin: Arc<[u8]> = vec![0; geometry.block_size as usize].into();
     let changed = !(tracked && plain);
-    let map = BlockMap { held: Arc::clone(&begin), begin, now, changed };
+    let map = || {
+        let mut now = vec![0; geometry.block_size as usize];
+        bitmap::set_range(&mut now, 0..used);
+        bitmap::set_range(&mut now, blocks..geometry.block_size * 8);
+        BlockMap { held: Arc::clone(nothing), begin: Arc::clone(nothing), now, changed }
+    };
     // Most groups are never looked at again, and their bitmaps need not be held.
-    let keep = map.changed || used > 0;
-    Group { descriptor, changed: true, blocks: keep.then_some(map), inodes: None }
+    let keep = changed || used > 0;
+    Group { descriptor, changed: true, blocks: keep.then(map), inodes: None }
 }
 
 /// `s_overhead_clusters` after the growth. Zero, which lets the kernel count itself, stays.

@@ -90,8 +90,9 @@ impl BlockMap<'_> {
             found.nodes.push(pointer.into());
             check_limit(found, limit)?;
             let below = self.per_block().pow(level - 1);
-            for (n, bytes) in block.chunks_exact(4).enumerate().rev() {
-                waiting.push((le::get_or_zero(bytes, 0), level - 1, logical + n as u64 * below));
+            let pointers = block.chunks_exact(4).map(|bytes| le::get_or_zero::<u32>(bytes, 0));
+            for (n, pointer) in pointers.enumerate().rev().filter(|(_, pointer)| *pointer != 0) {
+                waiting.push((pointer, level - 1, logical + n as u64 * below));
             }
         }
         Ok(())
