@@ -47,6 +47,8 @@ figures=$tables/../$(basename "$tables").figures
 trap 'rm -rf "$tables" "$figures"' EXIT
 BANGER_PROGRAMS=$PWD/target/release BANGER_FIGURES=$figures \
     cargo test --quiet --locked -p banger-tests --test flow -- --exact size::many_vms_take_little_memory
+# A test that cannot run where it is says so and passes.
+[ -s "$figures" ] || fail "the figures of many VMs are missing" "the test above did not run here" "see what it says"
 
 # Puts what comes in between the two lines of a section of the record; all else stays as it is.
 put_section() {
@@ -77,9 +79,13 @@ machine="$(date -u +%Y-%m-%d), version $("$PWD/target/release/banger" --version 
 } | put_section "a run"
 
 say "the ext4 engine beside its peers"
+need_space target 9000 "the images that the engine is measured on"
 worse=0
+# Of an earlier run; without new ones there is nothing to record.
+rm -f target/bench/tables.md
 CARGO_TARGET_DIR=target/bench-build cargo run --quiet --release --locked --manifest-path bench/Cargo.toml -- \
     run --docs docs --at target/bench ${BANGER_ACCEPT:+--accept} >/dev/null || worse=$?
+[ -s target/bench/tables.md ] || fail "the engine was not measured to the end" "see above" "make bench"
 {
     echo "$machine, e2fsprogs $(mke2fs -V 2>&1 | awk 'NR == 1 { print $2 }')."
     echo
