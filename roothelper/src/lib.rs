@@ -16,6 +16,7 @@ mod pool;
 pub mod server;
 mod systemd;
 mod verb;
+pub mod worker;
 
 pub use caller::{Caller, NotACaller};
 pub use config::{Config, ConfigError, PATH as CONFIG_PATH};

@@ -18,3 +18,4 @@ mod oracle;
 mod orphans;
 mod profiles;
 mod reader;
+mod worker;

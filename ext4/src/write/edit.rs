@@ -134,6 +134,15 @@ impl Batch {
         Ok(())
     }
 
+    /// Whether anything has this name, a link that leads nowhere included: asked of the
+    /// batch as it is, which [`Batch::exists`] and [`Batch::lstat`] bring into order first.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when the parent is missing, and what reading meets.
+    pub fn is_there(&mut self, path: &ImagePath) -> Result<bool> {
+        self.run(|volume| Ok(volume.place(path)?.found.is_some()))
+    }
+
     /// Creates a file, or replaces what is there: a file (whose other names keep
     /// the old content), a link itself, a device. Links among the parents are followed.
     ///
