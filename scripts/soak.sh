@@ -30,6 +30,12 @@ BANGER_CRASH_POINTS=${BANGER_CRASH_POINTS:-100000} BANGER_CRASH_WORKERS=${BANGER
 BANGER_SOAK=1 proof "a device that fails at each write, flush and read" the_error_of_a_failed_commit
 BANGER_SOAK=1 proof "a device that fails while a filesystem grows" the_error_of_a_growth_that_failed
 
+BANGER_WORKER_KILLS=${BANGER_WORKER_KILLS:-3000} \
+    proof "workers of the root helper ended in the middle of a batch" a_batch_cut_at_any_step_is_old_or_new
+BANGER_WORKER_HOSTILE=${BANGER_WORKER_HOSTILE:-3000} \
+    proof "hostile filesystems given to the root helper's worker" hostile_filesystems_harm_nobody_but_their_worker
+BANGER_WORKER_CALLS=${BANGER_WORKER_CALLS:-200} proof "what a call of the worker costs" the_cost_of_a_call
+
 BANGER_PARALLEL_VMS=${BANGER_PARALLEL_VMS:-20} BANGER_PARALLEL_ROUNDS=${BANGER_PARALLEL_ROUNDS:-10} \
     proof "20 guests beside each other, 10 times" guests_live_beside_each_other_and_leave_nothing
 
