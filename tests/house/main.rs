@@ -5,5 +5,6 @@ mod helper_install;
 mod install;
 mod invariants;
 mod packaging;
+mod permit;
 mod scripts;
 mod sources;

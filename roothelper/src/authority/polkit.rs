@@ -206,10 +206,19 @@ fn denied(action: Action, error: zbus::Error) -> Denied {
                 Error::InputOutput(_) | Error::Handshake(_) => Denied::Unreachable(error),
                 _ => Denied::Garbled(Some(error)),
             },
-            Fdo::InvalidArgs(_) | Fdo::InvalidSignature(_) | Fdo::InconsistentMessage(_) => {
-                Denied::Garbled(Some(error))
-            }
-            _ => Denied::Unreachable(error),
+            Fdo::InvalidSignature(_) | Fdo::InconsistentMessage(_) => Denied::Garbled(Some(error)),
+            Fdo::ServiceUnknown(_)
+            | Fdo::NameHasNoOwner(_)
+            | Fdo::NoReply(_)
+            | Fdo::NoServer(_)
+            | Fdo::Disconnected(_)
+            | Fdo::SpawnExecFailed(_)
+            | Fdo::SpawnForkFailed(_)
+            | Fdo::SpawnChildExited(_)
+            | Fdo::SpawnChildSignaled(_)
+            | Fdo::SpawnFailed(_)
+            | Fdo::SpawnServiceNotFound(_) => Denied::Unreachable(error),
+            _ => Denied::Failed(error),
         },
         Error::InputOutput(_)
         | Error::Handshake(_)
