@@ -1,9 +1,10 @@
 # The only door: every way to build, run and prove banger.
 PREFIX ?= /usr/local
-.PHONY: help build run test testbed check bench fuzz soak install uninstall clean
+.PHONY: help build run test testbed check bench fuzz soak \
+	install install-programs uninstall uninstall-programs clean
 
 help: ## what there is
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
 run: ## from a fresh machine to a guest's `uname -a`
 	@scripts/run.sh
@@ -31,10 +32,20 @@ fuzz: ## filesystems damaged on purpose, 100,000 of them: within the hour
 soak: ## what the suites run once, at length: hours
 	@scripts/soak.sh
 
-install: build ## the programs, manual pages and completions, below $(DESTDIR)$(PREFIX)
-	packaging/install.sh "$(DESTDIR)$(PREFIX)/bin"
+# What sudo installs is what its user built: a build of root's would leave files of root's in target/.
+to_install = $(if $(SUDO_UID),,build)
 
-uninstall: ## removes what install put there; VMs and images stay
+install: $(to_install) ## everything, the root helper included: as root, or with DESTDIR=
+	@packaging/helper.sh install "$(DESTDIR)"
+	@packaging/install.sh "$(DESTDIR)$(PREFIX)/bin"
+
+install-programs: $(to_install) ## banger and bangerd alone, below PREFIX: one in your home needs no root
+	@packaging/install.sh "$(DESTDIR)$(PREFIX)/bin"
+
+uninstall: uninstall-programs ## removes what install put there; VMs, images and changed configuration stay
+	@packaging/helper.sh uninstall "$(DESTDIR)"
+
+uninstall-programs: ## removes what install-programs put there; VMs and images stay
 	rm -f "$(DESTDIR)$(PREFIX)/bin/banger" "$(DESTDIR)$(PREFIX)/bin/bangerd"
 	rm -f "$(DESTDIR)$(PREFIX)/share/man/man1/banger.1" "$(DESTDIR)$(PREFIX)/share/man/man1"/banger-*.1
 	rm -f "$(DESTDIR)$(PREFIX)/share/bash-completion/completions/banger"

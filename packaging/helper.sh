@@ -105,6 +105,6 @@ case $verb in
 esac
 if is_this_computer && [ "$(id -u)" != 0 ]; then
     fail "the root helper cannot be ${verb}ed by you" "only root may change /usr and /etc" \
-        "sudo packaging/helper.sh $verb \"\""
+        "sudo make $verb, DESTDIR=FOLDER for a package, or for your own programs alone: make $verb-programs PREFIX=\$HOME/.local"
 fi
 "${verb}_all"

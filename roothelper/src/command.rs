@@ -2,10 +2,13 @@
 
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -106,13 +109,29 @@ fn complain(error: &dyn std::error::Error, hint: &str) {
     let _unread = io::stderr().write_all(text.as_bytes());
 }
 
+/// Ends what waits on the listener, and what comes within a second: systemd would start this
+/// program again for it at once, and again, since no number of starts is too many for its unit.
+fn let_go(listener: impl AsFd) {
+    let end = Instant::now() + Duration::from_secs(1);
+    if rustix::io::ioctl_fionbio(&listener, true).is_err() {
+        return;
+    }
+    while Instant::now() < end {
+        match rustix::net::accept(&listener) {
+            Ok(client) => drop(client),
+            Err(Errno::AGAIN) => std::thread::sleep(Duration::from_millis(20)),
+            Err(_) => return,
+        }
+    }
+}
+
 fn serve() -> Result<(), NotServing> {
     let passed = Passed::read(std::process::id(), |name| std::env::var_os(name));
     if passed.sockets != 1 {
         return Err(NotServing::NoSocket(passed.sockets));
     }
     let listener = sanitise()?;
-    let config = Config::load(Path::new(CONFIG_PATH), 0)?;
+    let config = Config::load(Path::new(CONFIG_PATH), 0).inspect_err(|_| let_go(&listener))?;
     let notify =
         Notify::to(passed.notify).map_err(|error| NotServing::System("reach systemd", error))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -150,4 +169,26 @@ fn serve() -> Result<(), NotServing> {
         notify.tell("STOPPING=1");
         Ok(())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn who_waits_for_a_helper_that_cannot_start_is_let_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let mut waiting: Vec<_> = (0..5).map(|_| UnixStream::connect(&path).unwrap()).collect();
+        let begun = Instant::now();
+        let_go(&listener);
+        // A client that comes again and again starts no more than one a second.
+        assert!((1..5).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+        for client in &mut waiting {
+            assert_eq!(client.read(&mut [0; 1]).unwrap(), 0);
+        }
+    }
 }

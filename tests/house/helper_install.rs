@@ -69,7 +69,13 @@ fn all_of_the_helper_that_is_installed_is_uninstalled() {
     // A second time is the same.
     done("install", root.path());
     assert_eq!(files(root.path()), expected);
-    done("uninstall", root.path());
+    let uninstalled = Command::new("make")
+        .args(["--silent", "PREFIX=/opt", "uninstall"])
+        .arg(format!("DESTDIR={}", root.path().display()))
+        .current_dir(repository())
+        .output()
+        .unwrap();
+    assert!(uninstalled.status.success(), "{}", String::from_utf8_lossy(&uninstalled.stderr));
     assert_eq!(files(root.path()), [""; 0]);
 }
 
@@ -103,5 +109,6 @@ fn the_helper_is_roots_to_install() {
         let said = said(&output);
         assert!(!output.status.success(), "{said}");
         assert!(said.contains("only root may change /usr and /etc"), "{said}");
+        assert!(said.contains(&format!("make {verb}-programs PREFIX=$HOME/.local")), "{said}");
     }
 }

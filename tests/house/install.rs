@@ -53,7 +53,7 @@ fn all_that_is_installed_is_uninstalled() {
     let uninstalled = Command::new("make")
         .arg("--silent")
         .arg(format!("PREFIX={}", prefix.path().display()))
-        .arg("uninstall")
+        .arg("uninstall-programs")
         .current_dir(repository())
         .output()
         .unwrap();
