@@ -1,6 +1,9 @@
 //! What needs a whole system: each test runs in a machine of its own, which goes on from saved memory.
 
+mod helper;
 mod kernel;
+mod login;
+mod packaging;
 mod system;
 
 use std::process::Command;

@@ -15,7 +15,9 @@ fn main() -> Result<ExitCode> {
     if words.is_empty() && !(std::io::stdin().is_terminal() && std::io::stdout().is_terminal()) {
         return Err(Error::other("a shell needs a terminal: give a command as an argument"));
     }
-    let Some(mut machine) = start(Payload::of_programs()) else { return Ok(ExitCode::FAILURE) };
+    let programs = ["banger", "bangerd", "banger-ask"];
+    let payload = Payload::default().with_programs(&programs).with_packaging();
+    let Some(mut machine) = start(payload) else { return Ok(ExitCode::FAILURE) };
     if words.is_empty() {
         return shell(&mut machine);
     }
@@ -52,12 +54,12 @@ impl Drop for Raw {
 
 fn shell(machine: &mut Machine) -> Result<ExitCode> {
     eprintln!(
-        "==> root in the testbed, programs in /payload; `exit` or Ctrl-] ends it, and nothing of it stays"
+        "==> root in the testbed, programs in /payload/bin; `exit` or Ctrl-] ends it, and nothing of it stays"
     );
     let size = tcgetwinsize(std::io::stdout())?;
     let term = std::env::var("TERM").unwrap_or_else(|_| "dumb".to_owned());
     let command = format!(
-        "stty rows {} cols {}; TERM={} PATH=$PATH:/payload bash --login",
+        "stty rows {} cols {}; TERM={} PATH=$PATH:/payload/bin bash --login",
         size.ws_row,
         size.ws_col,
         term.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '.', "")

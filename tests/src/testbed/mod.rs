@@ -31,13 +31,23 @@ use crate::skip;
 const INSIDE: &str = "BANGER_INSIDE";
 
 /// How long a test may take inside.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(150);
 
 /// Runs `test`, the body of the test that calls this, in a machine of its own: there this same
 /// program is started again for this one test.
 ///
 /// Panics with what the machine said when the test failed there.
 pub fn inside(test: impl FnOnce()) {
+    inside_with(Payload::of_this_test, test);
+}
+
+/// The same, with what is needed to install the root helper there, and a client of it.
+pub fn inside_with_helper(test: impl FnOnce()) {
+    let payload = || Payload::of_this_test().with_programs(&["banger-ask"]).with_packaging();
+    inside_with(payload, test);
+}
+
+fn inside_with(payload: impl FnOnce() -> Payload, test: impl FnOnce()) {
     if std::env::var_os(INSIDE).is_some() {
         return test();
     }
@@ -47,7 +57,7 @@ pub fn inside(test: impl FnOnce()) {
             "programs made here need glibc {version}, and the testbed has that of Debian 12"
         ));
     }
-    let Some(mut machine) = start(Payload::of_this_test()) else { return };
+    let Some(mut machine) = start(payload()) else { return };
     let command = format!("{INSIDE}=1 /payload/test --exact {name} --nocapture --color never 2>&1");
     let outcome = machine.carry_out(&command, LIMIT);
     if let Some(reason) = outcome.output.lines().find_map(|line| line.strip_prefix("SKIPPED: ")) {

@@ -3,11 +3,10 @@
 use std::fs::File;
 use std::path::Path;
 
+use crate::repository;
+
 /// Bytes of the second disk, whatever it holds: the machine saw its size before it was saved.
 const SIZE: u64 = 512 << 20;
-
-/// What a build makes for users.
-const PROGRAMS: &[&str] = &["banger", "bangerd", "banger-roothelper"];
 
 /// A tar without a name.
 pub struct Payload {
@@ -29,17 +28,28 @@ impl Payload {
         payload
     }
 
-    /// The programs that this build made, as far as it made them.
-    pub fn of_programs() -> Self {
-        let mut payload = Self::default();
-        let folder = std::env::current_exe().expect("a program knows its own path");
-        for name in PROGRAMS {
-            let program = folder.with_file_name(name);
-            if program.exists() {
-                payload.add(&program, name);
-            }
+    /// The programs that this build made, in `bin`.
+    #[must_use]
+    pub fn with_programs(mut self, names: &[&str]) -> Self {
+        let own = std::env::current_exe().expect("a program knows its own path");
+        // Tests lie in target/<profile>/deps, programs above.
+        let folder = own.ancestors().skip(1).find(|folder| !folder.ends_with("deps"));
+        let folder = folder.expect("a program lies in a folder");
+        for name in names {
+            let program = folder.join(name);
+            assert!(program.exists(), "{name} is not built: use `make test`");
+            self.add(&program, &format!("bin/{name}"));
         }
-        payload
+        self
+    }
+
+    /// What `make install` calls for the root helper, which finds the program in `bin`.
+    #[must_use]
+    pub fn with_packaging(mut self) -> Self {
+        let folder = repository().join("packaging");
+        self.tar.append_dir_all("packaging", folder).expect("a folder can be added");
+        self.add(&repository().join("scripts/say.sh"), "scripts/say.sh");
+        self.with_programs(&["banger-roothelper"])
     }
 
     /// Adds a file of the host, with its mode.
