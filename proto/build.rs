@@ -11,6 +11,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let descriptors = protox::compile(files, ["proto"])?;
     let out = std::path::PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
-    tonic_prost_build::configure().build_transport(false).compile_fds(descriptors)?;
+    // Each contract by itself: what root decodes is bounded in its entries.
+    for file in descriptors.file {
+        let codec = match file.package() {
+            "banger.roothelper.v1" => "crate::bounded::BoundedCodec",
+            _ => "tonic_prost::ProstCodec",
+        };
+        let one = prost_types::FileDescriptorSet { file: vec![file] };
+        tonic_prost_build::configure().build_transport(false).codec_path(codec).compile_fds(one)?;
+    }
     Ok(())
 }

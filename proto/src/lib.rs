@@ -4,6 +4,7 @@
 //! string or number travels. Generated types stay in [`wire`] and in server modules.
 #![forbid(unsafe_code)]
 
+mod bounded;
 mod check;
 mod cpus;
 mod distribution;

@@ -13,6 +13,7 @@ mod doctor;
 mod ext4;
 mod full_disk;
 mod garbage;
+mod helper;
 mod images;
 mod instance;
 mod life;

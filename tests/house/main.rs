@@ -7,4 +7,5 @@ mod invariants;
 mod packaging;
 mod permit;
 mod scripts;
+mod size;
 mod sources;
