@@ -22,3 +22,13 @@ if cargo deny --version >/dev/null 2>&1; then
 else
     say "cargo-deny is not installed: licences and sources of dependencies were not checked (cargo install --locked cargo-deny)"
 fi
+
+# The program that runs as root stays small: in bytes, as `make build` leaves it. Its crates are counted in tests/house.
+helper=target/release/banger-roothelper
+if [ -x "$helper" ] && [ -z "$(find roothelper/src proto/src Cargo.lock Cargo.toml -newer "$helper" -print -quit)" ]; then
+    size=$(stat -c %s "$helper")
+    [ "$size" -le 2500000 ] || fail "the root helper has $size bytes, and 2500000 are its limit" \
+        "something large came in" "cargo tree --package banger-roothelper --edges normal"
+else
+    say "there is no root helper of this state in target/release: its size was not checked (make build)"
+fi
