@@ -2,13 +2,11 @@
 //! asked about them: checked nouns and open descriptors, and nothing that anybody else could
 //! change meanwhile.
 
-use std::os::fd::OwnedFd;
-
 use banger_proto::VmId;
 use banger_proto::roothelper as nouns;
 use banger_proto::roothelper::{DeviceHandle, Diskseq, Interaction, OfVm};
 
-use crate::Method;
+use crate::{BaseImage, Method};
 
 /// What polkit and the log must know of a call.
 pub trait Call: Send {
@@ -40,7 +38,7 @@ pub struct AttachSnapshot {
     /// What is asked.
     pub request: nouns::AttachSnapshot,
     /// The base image, open since before the question.
-    pub base: OwnedFd,
+    pub base: BaseImage,
 }
 
 /// Reads files on a device.

@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod authority;
+mod base_image;
 pub mod call;
 mod caller;
 pub mod command;
@@ -18,6 +19,7 @@ mod systemd;
 mod verb;
 pub mod worker;
 
+pub use base_image::{BaseImage, NotABaseImage};
 pub use caller::{Caller, NotACaller};
 pub use config::{Config, ConfigError, PATH as CONFIG_PATH};
 pub use limits::{LimitExceeded, Limits};

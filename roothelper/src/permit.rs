@@ -10,12 +10,12 @@
 //! executed: there is no other way to it, and none to change it on the way.
 
 use banger_proto::roothelper::{ActionAnswer, Answer, Interaction};
-use banger_proto::{Invalid, Refusal};
+use banger_proto::{Invalid, Refusal, VmId};
 
 use crate::audit::{Audit, Pending};
 use crate::authority::{Authority, Denied};
 use crate::call::Call;
-use crate::{Action, Authorisation, Caller, Method, Ownership};
+use crate::{Action, Authorisation, BaseImage, Caller, Method, NotABaseImage, Ownership};
 
 /// A call that its caller may make now.
 #[derive(Debug)]
@@ -120,6 +120,31 @@ impl Gate {
     ) -> Refusal {
         self.audit.begin(caller, method).refuse_said("invalid-message", said);
         invalid.into()
+    }
+
+    /// Looks at what an attach came with before anybody is asked: what is wrong with it is told
+    /// here, and so is that the caller left meanwhile.
+    ///
+    /// # Errors
+    /// When it is no base image.
+    pub async fn look_first(
+        &self,
+        caller: &Caller,
+        vm: VmId,
+        looked: impl Future<Output = Result<BaseImage, NotABaseImage>>,
+    ) -> Result<BaseImage, Refusal> {
+        let mut pending = self.audit.begin(caller, Method::AttachSnapshot);
+        pending.about(Some(vm), None);
+        match looked.await {
+            Ok(base) => {
+                pending.go_on();
+                Ok(base)
+            }
+            Err(wrong) => {
+                pending.refuse(wrong.word());
+                Err(wrong.refusal())
+            }
+        }
     }
 
     /// What polkit would say to the caller now about each action, nobody being troubled.

@@ -1,6 +1,7 @@
 //! Suites that ask the kernel and e2fsprogs; they need root or sudo, and are
 //! skipped without.
 
+mod base_image;
 mod crash;
 mod dirty;
 mod edit;

@@ -119,6 +119,11 @@ impl Pending {
         }
     }
 
+    /// Nothing yet: the call goes on, and what is decided of it has an entry of its own.
+    pub fn go_on(mut self) {
+        self.entry = None;
+    }
+
     /// It may.
     pub fn allow(mut self) {
         self.end(Decision::Allowed, "");

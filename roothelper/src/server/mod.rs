@@ -3,13 +3,14 @@
 //! ```text
 //!  accept --> who? (caller) --> a place? (admission) --> greeting in time (connection)
 //!    --> call: in the table? a place among the user's? (entrance)
-//!    --> message and descriptor, checked and frozen (service) --> polkit (permit) --> verb
+//!    --> message and descriptor, checked and frozen (service, base_image) --> polkit (permit) --> verb
 //! ```
 //!
 //! hyper serves the connections and not tonic's server, whose loop spins when descriptors run
 //! out and which ends old connections without a word.
 
 mod admission;
+mod base_image;
 mod connection;
 mod descriptors;
 mod entrance;

@@ -17,7 +17,7 @@ use super::peer::Peer;
 use super::serve::{Ended, serve};
 use crate::call::{self, Call};
 use crate::kernel::Kernel;
-use crate::{Config, Gate, Permit, verb};
+use crate::{Config, Gate, Limits, Method, Permit, verb};
 
 /// The helper: what it serves with.
 #[derive(Debug)]
@@ -31,9 +31,9 @@ pub struct Server {
 type Answer<T> = Result<Response<T>, Status>;
 
 /// A call that was read, and whose it is.
-struct Frozen<C> {
-    peer: Peer,
-    call: C,
+pub(super) struct Frozen<C> {
+    pub(super) peer: Peer,
+    pub(super) call: C,
 }
 
 impl Server {
@@ -65,6 +65,10 @@ impl Server {
         &self.gate
     }
 
+    pub(super) const fn limits(&self) -> Limits {
+        self.config.limits
+    }
+
     pub(super) const fn deadlines(&self) -> &Patience {
         &self.patience
     }
@@ -76,13 +80,23 @@ impl Server {
         request: Request<M>,
         check: impl FnOnce(&Peer, M) -> Result<C, Invalid>,
     ) -> Result<Frozen<C>, Refusal> {
+        self.read(C::METHOD, request, check)
+    }
+
+    /// The same for what is no call yet.
+    fn read<M: About, C>(
+        &self,
+        method: Method,
+        request: Request<M>,
+        check: impl FnOnce(&Peer, M) -> Result<C, Invalid>,
+    ) -> Result<Frozen<C>, Refusal> {
         let (_, mut extensions, message) = request.into_parts();
         let peer = extensions
             .remove::<Reading>()
             .ok_or_else(|| Refusal::new(Code::Internal, "a call without a connection"))?
             .ends();
         let said = message.about().to_owned();
-        let refuse = |invalid| self.gate.refuse_message(&peer.caller, C::METHOD, &said, invalid);
+        let refuse = |invalid| self.gate.refuse_message(&peer.caller, method, &said, invalid);
         let call = check(&peer, message).map_err(refuse)?;
         // A descriptor that no call asked for is closed here.
         if peer.descriptors.take().is_some() {
@@ -190,13 +204,13 @@ impl root_helper_server::RootHelper for Server {
         &self,
         request: Request<wire::AttachSnapshotRequest>,
     ) -> Answer<wire::AttachSnapshotResponse> {
-        let frozen = self.freeze(request, |peer, message| {
+        let read = self.read(Method::AttachSnapshot, request, |peer, message| {
             let request = message.try_into()?;
             let missing =
                 || Invalid::new("base image", "", "send its descriptor ahead of the request");
-            Ok(call::AttachSnapshot { request, base: peer.descriptors.take().ok_or_else(missing)? })
+            Ok((request, peer.descriptors.take().ok_or_else(missing)?))
         })?;
-        self.not_there(frozen).await
+        self.not_there(self.with_base(read).await?).await
     }
 
     async fn read_ext4_file(

@@ -1,13 +1,15 @@
 //! One descriptor, before its request; everything else closes the connection.
 
+use std::fs::File;
 use std::os::fd::OwnedFd;
 
 use banger_proto::VmId;
 use banger_proto::wire::roothelper as wire;
 use prost::Message;
+use tempfile::NamedTempFile;
 
 use super::raw::{Ended, Raw};
-use super::stage::{ALICE, Stage, as_user, runtime};
+use super::stage::{ALICE, Stage, as_user, base_image, runtime};
 use crate::authority::simulated::Simulated;
 
 fn attach() -> Vec<u8> {
@@ -15,8 +17,8 @@ fn attach() -> Vec<u8> {
         .encode_to_vec()
 }
 
-fn descriptors(count: usize) -> Vec<OwnedFd> {
-    (0..count).map(|_| std::fs::File::open("/etc/hostname").unwrap().into()).collect()
+fn descriptors(base: &NamedTempFile, count: usize) -> Vec<OwnedFd> {
+    (0..count).map(|_| File::open(base.path()).unwrap().into()).collect()
 }
 
 /// What becomes of calls on a connection whose first writes carry these descriptors.
@@ -43,9 +45,10 @@ fn open() -> usize {
 
 #[test]
 fn one_descriptor_is_for_one_attach() {
+    let base = base_image();
     let stage = Stage::new(Simulated::yes());
     let twice = [("AttachSnapshot", attach()), ("AttachSnapshot", attach())];
-    let ended = calls(&stage, vec![descriptors(1)], &twice);
+    let ended = calls(&stage, vec![descriptors(&base, 1)], &twice);
     assert_eq!(ended[0].code(), tonic::Code::Unimplemented);
     assert_eq!(ended[1].code(), tonic::Code::InvalidArgument);
     assert_eq!(stage.polkit.questions().len(), 1);
@@ -63,8 +66,9 @@ fn an_attach_without_a_descriptor_is_refused_before_anybody_is_asked() {
 
 #[test]
 fn another_call_with_a_descriptor_is_refused() {
+    let base = base_image();
     let stage = Stage::new(Simulated::yes());
-    let ended = calls(&stage, vec![descriptors(1)], &[("ListObjects", Vec::new())]);
+    let ended = calls(&stage, vec![descriptors(&base, 1)], &[("ListObjects", Vec::new())]);
     assert_eq!(ended[0].code(), tonic::Code::InvalidArgument);
     assert_eq!(stage.polkit.questions(), []);
     stage.only_entry();
@@ -72,23 +76,24 @@ fn another_call_with_a_descriptor_is_refused() {
 
 #[test]
 fn too_many_descriptors_close_the_connection_and_none_stays_open() {
+    let base = base_image();
     let stage = Stage::new(Simulated::yes());
     let ways: [Vec<usize>; 5] = [vec![2], vec![3], vec![200], vec![253], vec![1, 1]];
     for way in &ways {
-        let loads = way.iter().map(|&count| descriptors(count)).collect();
+        let loads = way.iter().map(|&count| descriptors(&base, count)).collect();
         let ended = calls(&stage, loads, &[("AttachSnapshot", attach())]);
         assert_eq!(ended, [Ended::Closed], "{way:?}");
     }
     assert_eq!(stage.polkit.questions(), []);
     // Another connection is served on.
-    let ended = calls(&stage, vec![descriptors(1)], &[("AttachSnapshot", attach())]);
+    let ended = calls(&stage, vec![descriptors(&base, 1)], &[("AttachSnapshot", attach())]);
     assert_eq!(ended[0].code(), tonic::Code::Unimplemented);
     let (_, log) = stage.end();
     assert_eq!(log.len(), ways.len() + 1, "{log:#?}");
     // Each test has a process of its own: what is open now was open before.
     let before = open();
     let stage = Stage::new(Simulated::yes());
-    calls(&stage, vec![descriptors(200)], &[("AttachSnapshot", attach())]);
+    calls(&stage, vec![descriptors(&base, 200)], &[("AttachSnapshot", attach())]);
     stage.end();
     assert_eq!(open(), before);
 }

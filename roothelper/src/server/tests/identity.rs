@@ -9,7 +9,7 @@ use banger_proto::roothelper::{AttachSnapshot, Interaction, OfVm, RootHelper};
 use banger_proto::{Code, VmId};
 
 use super::raw::Raw;
-use super::stage::{ALICE, BOB, Stage, as_user, asks, is_root, really, runtime};
+use super::stage::{ALICE, BOB, Stage, as_user, asks, base_image, is_root, really, runtime};
 use crate::audit::Decision;
 use crate::authority::simulated::{Scripted, Simulated};
 use crate::{Action, Method};
@@ -227,7 +227,8 @@ fn every_call_is_asked_about_with_its_own_action_and_has_one_entry() {
             path: path.clone(),
             operation: banger_proto::roothelper::Ext4Operation::Removed,
         };
-        let base = std::sync::Arc::new(std::fs::File::open("/etc/hostname").unwrap().into());
+        let file = base_image();
+        let base = std::sync::Arc::new(std::fs::File::open(file.path()).unwrap().into());
         let attach = AttachSnapshot { vm, interaction, create_overlay: true, free_bytes: 0 };
         let read = ReadExt4 { device, paths: vec![path], limit_bytes: 9, interaction };
         let sweep = Sweep { keep: vec![vm], dry_run: true, include_overlays: false, interaction };

@@ -1,6 +1,7 @@
 //! The real server on a real socket, asked by processes and threads of ordinary users; polkit,
 //! the log and the kernel are simulated.
 
+mod base_image;
 mod crowd;
 mod descriptors;
 mod identity;

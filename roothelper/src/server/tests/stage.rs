@@ -128,6 +128,14 @@ impl Stage {
     }
 }
 
+/// A file that is a base image to everybody when root tests, else to its owner, who tests; in
+/// memory, since the folder of temporary files may be on any filesystem.
+pub(super) fn base_image() -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new_in("/dev/shm").unwrap();
+    file.as_file().set_len(1 << 20).unwrap();
+    file
+}
+
 pub(super) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }

@@ -1,0 +1,42 @@
+//! The descriptor of an attach, looked at before anybody is asked.
+
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use banger_proto::Refusal;
+use banger_proto::roothelper::AttachSnapshot;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use super::Server;
+use super::service::Frozen;
+use crate::{BaseImage, NotABaseImage, call};
+
+/// How long a filesystem is waited for. One that users may be on takes microseconds.
+const LOOKING: Duration = Duration::from_secs(5);
+
+impl Server {
+    /// The attach whose descriptor this is, when that is a base image.
+    pub(super) async fn with_base(
+        &self,
+        Frozen { peer, call: (request, descriptor) }: Frozen<(AttachSnapshot, OwnedFd)>,
+    ) -> Result<Frozen<call::AttachSnapshot>, Refusal> {
+        let (owner, limits, place) = (peer.caller.uid(), self.limits(), peer.clone());
+        let looked = async {
+            // A filesystem that a user's process serves may never answer: only a thread of its
+            // own waits for it, and the connection's place is taken until then.
+            let looking = spawn_blocking(move || {
+                let base = BaseImage::of(descriptor, owner, &limits);
+                drop(place);
+                base
+            });
+            match timeout(LOOKING, looking).await {
+                Ok(Ok(base)) => base,
+                Ok(Err(error)) => Err(NotABaseImage::Unknown(error.into())),
+                Err(_) => Err(NotABaseImage::Silent),
+            }
+        };
+        let base = self.gate().look_first(&peer.caller, request.vm, looked).await?;
+        Ok(Frozen { peer, call: call::AttachSnapshot { request, base } })
+    }
+}
