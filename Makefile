@@ -11,8 +11,8 @@ run: ## from a fresh machine to a guest's `uname -a`
 
 build: ## the programs, in release
 	cargo build --release --locked -p banger -p bangerd
-	@# By itself, so that it gets no feature that only the others need.
-	cargo build --release --locked -p banger-roothelper
+	@# By itself, so that it gets no feature that only the others need, and small.
+	cargo build --profile helper --locked -p banger-roothelper
 
 test: ## every suite
 	@scripts/test.sh

@@ -9,7 +9,7 @@ usage='usage: helper.sh install|uninstall DESTDIR [BUILT]'
 verb=${1:?$usage}
 root=${2?$usage}
 root=${root%/}
-built=${3:-target/release}
+built=${3:-target/helper}
 
 helper=/usr/libexec/banger/banger-roothelper
 configuration=/etc/banger/roothelper.toml
