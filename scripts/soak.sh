@@ -27,6 +27,8 @@ BANGER_MODEL_SEQUENCES=${BANGER_MODEL_SEQUENCES:-2000} \
 
 BANGER_CRASH_POINTS=${BANGER_CRASH_POINTS:-100000} BANGER_CRASH_WORKERS=${BANGER_CRASH_WORKERS:-$(nproc)} \
     proof "crashes of changes, of growing and of recovering" a_crash_leaves_all_of_a_batch_or_none
+BANGER_UNJOURNALLED=${BANGER_UNJOURNALLED:-10000} proof "power cuts without a journal, and e2fsck behind them" \
+    what_a_batch_without_a_journal_did_not_touch_outlives_a_power_cut
 BANGER_SOAK=1 proof "a device that fails at each write, flush and read" the_error_of_a_failed_commit
 BANGER_SOAK=1 proof "a device that fails while a filesystem grows" the_error_of_a_growth_that_failed
 

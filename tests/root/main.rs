@@ -19,4 +19,5 @@ mod oracle;
 mod orphans;
 mod profiles;
 mod reader;
+mod unjournalled;
 mod worker;

@@ -222,7 +222,8 @@ impl Batch {
     /// Brings everything to the device, as one transaction of the journal where there
     /// is one: all of it or none of it survives a crash then, and the result says so, and
     /// when it was split. On a filesystem without a journal the order of writes is the only
-    /// protection, and whoever finds it cut off must run `e2fsck -p`.
+    /// protection: a power cut may leave a part of the batch, which `e2fsck -p` repairs mostly
+    /// and `e2fsck -y` where that refuses; what the batch does not touch is not lost.
     ///
     /// The result is read back from memory and held against what was there before a byte
     /// is written; that takes as long as reading the inodes, the blocks of directories

@@ -45,8 +45,8 @@ pub enum Outcome {
     /// All of it: the next to open the filesystem finishes what is left to do.
     Applied,
     /// All or nothing (of the part that was being committed), and only the device knows:
-    /// whoever opens it next will see. Without a journal it may be anything in between,
-    /// and `e2fsck -p` comes first.
+    /// whoever opens it next will see. Without a journal it may be any part of the batch, and
+    /// `e2fsck -p` comes first, or `e2fsck -y` where that refuses; nothing else is lost.
     Unknown,
 }
 
@@ -148,7 +148,8 @@ impl Volume {
                 transaction::check(&journal)
             }
             None if self.sb.s_state() & STATE_VALID == 0 => {
-                let what = "it has no journal and was cut off while being changed: run e2fsck -p";
+                let what = "it has no journal and was cut off while being changed: run e2fsck -p, \
+                            or e2fsck -y where that refuses";
                 Err(Error::Corrupt { what: what.to_owned() })
             }
             None => Ok(()),

@@ -109,7 +109,8 @@ pub(super) fn outcome(
         let what = "the batch did not reach the device";
         WriteOutcome::NotApplied { blame: WriteBlame::Host, chain: because(what, Vec::new()) }
     } else if !whole {
-        let what = "the batch was cut short, on a filesystem without a journal: run e2fsck -p";
+        let what = "the batch was cut short, on a filesystem without a journal: run e2fsck -p, \
+                    or e2fsck -y where that refuses";
         WriteOutcome::Unknown { chain: because(what, Vec::new()) }
     } else {
         let what = "the device holds neither what was there nor what was written";

@@ -18,11 +18,13 @@ use crate::terminal::{Terminal, bytes};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 All of it is written as one transaction of the filesystem's journal: after a crash or a power cut at
-any moment the image holds all of it or nothing. What is put there is root's, with the modes, times
-and links that it has. Into a PATH that is a directory the source goes under its own name; SOURCE/.
-means what is in the folder. A folder is added to one of its name that is there; everything else in
-the place of an entry makes way, and a link in the last place is replaced and not followed. A source
-that is a link is followed.
+any moment the image holds all of it or nothing. Without a journal, of which put tells, it may hold
+a part: e2fsck -p repairs that mostly, e2fsck -y where -p refuses, and nothing else is lost.
+
+What is put there is root's, with the modes, times and links that it has. Into a PATH that is a
+directory the source goes under its own name; SOURCE/. means what is in the folder. A folder is
+added to one of its name that is there; everything else in the place of an entry makes way, and a
+link in the last place is replaced and not followed. A source that is a link is followed.
 
 Refused are images that a VM or another program uses or that are attached to a loop device, and
 devices.")]
@@ -81,7 +83,8 @@ impl Arguments {
             terminal.note(&format!("put there: {entries}, {}", bytes(count)));
             if !atomic {
                 terminal.note(
-                    "the filesystem has no journal: a crash meanwhile would have left a part",
+                    "the filesystem has no journal: a crash meanwhile would have left a part, and \
+                     work for e2fsck",
                 );
             }
         }
