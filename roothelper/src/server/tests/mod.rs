@@ -4,6 +4,7 @@
 mod base_image;
 mod crowd;
 mod descriptors;
+mod exhausted;
 mod identity;
 mod life;
 mod messages;
