@@ -5,9 +5,9 @@
 //! own, which is thrown away. What is slow to make lies in the cache, each part named by a hash of
 //! what it is made of:
 //!
-//! - [`recipe`]: the packages, as a tar, by mmdebstrap;
-//! - [`image`]: the disk, formatted and filled by the engine; beside it the kernel and the initial RAM disk;
-//! - [`state`]: the memory and the devices of the machine that waits.
+//! - `recipe`: the packages, as a tar, by mmdebstrap;
+//! - `image`: the disk, formatted and filled by the engine; beside it the kernel and the initial RAM disk;
+//! - `state`: the memory and the devices of the machine that waits.
 
 mod cache;
 mod image;
