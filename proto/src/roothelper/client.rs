@@ -182,7 +182,8 @@ impl RootHelper {
         Ok(found.into_iter().map(Ext4Found::try_from).collect::<Result<_, _>>()?)
     }
 
-    /// Changes the filesystem of an attached device, all of it or nothing.
+    /// Changes the filesystem of an attached device in one transaction. The outcome says whether
+    /// that was atomic: without a journal it is not.
     ///
     /// # Errors
     /// The helper's refusal: nothing was changed.
