@@ -39,8 +39,10 @@ pub struct Names {
     pub overlay: String,
 }
 
-const DM_UUID_PREFIX: &str = "BANGER-1-u";
+/// How the uuid of every device of ours begins.
+pub(crate) const DM_UUID_PREFIX: &str = "BANGER-1-u";
 const DM_UUID_SUFFIX: &str = "-root";
+const DM_NAME_PREFIX: &str = "banger-u";
 const TAP_PREFIX: &str = "bgr";
 /// Characters of the hash in a tap's name: 60 bits.
 const TAP_HASH: usize = 12;
@@ -50,7 +52,7 @@ impl Names {
     #[must_use]
     pub fn of(ownership: Ownership) -> Self {
         let Ownership { uid, vm } = ownership;
-        let name = format!("banger-u{uid}-{vm}");
+        let name = format!("{DM_NAME_PREFIX}{uid}-{vm}");
         Self {
             dm_uuid: format!("{DM_UUID_PREFIX}{uid}-{vm}{DM_UUID_SUFFIX}"),
             tap: format!("{TAP_PREFIX}{}", hash(ownership)),
@@ -80,10 +82,20 @@ impl Ownership {
     #[must_use]
     pub fn from_dm_uuid(dm_uuid: &str) -> Option<Self> {
         let middle = dm_uuid.strip_prefix(DM_UUID_PREFIX)?.strip_suffix(DM_UUID_SUFFIX)?;
-        let (uid, vm) = middle.split_once('-')?;
-        let ownership = Self { uid: OwnerUid::new(uid.parse().ok()?).ok()?, vm: vm.parse().ok()? };
         // Only the spelling that we write is ours: `+1`, `01` are not.
-        (Names::of(ownership).dm_uuid == dm_uuid).then_some(ownership)
+        Self::from_middle(middle).filter(|&of| Names::of(of).dm_uuid == dm_uuid)
+    }
+
+    /// Whose the loop device is that root named after a dm device; `None` when it is none of ours.
+    #[must_use]
+    pub fn from_dm_name(dm_name: &str) -> Option<Self> {
+        let middle = dm_name.strip_prefix(DM_NAME_PREFIX)?;
+        Self::from_middle(middle).filter(|&of| Names::of(of).dm_name == dm_name)
+    }
+
+    fn from_middle(middle: &str) -> Option<Self> {
+        let (uid, vm) = middle.split_once('-')?;
+        Some(Self { uid: OwnerUid::new(uid.parse().ok()?).ok()?, vm: vm.parse().ok()? })
     }
 
     /// Whose the copy-on-write file of this relative path is; `None` when it is none of ours.
@@ -146,6 +158,9 @@ mod tests {
             good.replace("BANGER-1", "BANGER-2"),
         ] {
             assert_eq!(Ownership::from_dm_uuid(&bad), None, "{bad}");
+            let name = bad.replace("BANGER-1", "banger").replace("-root", "");
+            let ours = name == Names::of(ownership(1000)).dm_name;
+            assert_eq!(Ownership::from_dm_name(&name).is_some(), ours, "{name}");
         }
         for bad in
             ["1000/x.cow", "../1000/x.cow", "1000", "0/67e55044-10b1-426f-9247-bb680e5fe0c8.cow"]
@@ -169,6 +184,7 @@ mod tests {
             let ownership = Ownership { uid, vm: text.parse().unwrap() };
             let names = Names::of(ownership);
             prop_assert_eq!(Ownership::from_dm_uuid(&names.dm_uuid), Some(ownership));
+            prop_assert_eq!(Ownership::from_dm_name(&names.dm_name), Some(ownership));
             prop_assert_eq!(Ownership::from_overlay(&names.overlay), Some(ownership));
             prop_assert!(names.tap.len() == 15 && names.tap.bytes().all(|b| b.is_ascii_alphanumeric()));
         }

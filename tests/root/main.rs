@@ -13,6 +13,7 @@ mod inline;
 mod journal;
 mod journal_versions;
 mod large_dir;
+mod loops;
 mod model;
 mod mutants;
 mod oracle;

@@ -2,9 +2,11 @@
 //!
 //! [`Kernel`] is one of the two seams that tests stand in at: [`linux`] is the real one,
 //! `simulated` behaves like it without root. Its calls block, and are made on threads of
-//! their own. Devices and interfaces join it with the verbs that make them.
+//! their own. [`Devices`] is its part that makes block devices.
 #![expect(unsafe_code, reason = "system calls that no crate of ours has a safe form of")]
 
+pub mod device;
+mod devices;
 mod linux;
 mod overlay;
 mod peer;
@@ -14,10 +16,12 @@ pub mod sanitise;
 pub mod simulated;
 
 use std::fmt::Debug;
+use std::fs::File;
 use std::io;
 
-use crate::OwnerUid;
+use crate::{OwnerUid, Ownership};
 
+pub use devices::{Devices, Held, Hold, Opened, Table};
 pub use linux::Linux;
 pub use overlay::Overlay;
 pub(crate) use peer::peer_pidfd;
@@ -27,7 +31,7 @@ pub use release::Release;
 pub type Seen = Result<String, String>;
 
 /// Linux, as far as the helper needs it.
-pub trait Kernel: Send + Sync + Debug {
+pub trait Kernel: Devices + Send + Sync + Debug {
     /// Its version.
     ///
     /// # Errors
@@ -75,4 +79,22 @@ pub trait Kernel: Send + Sync + Debug {
     /// # Errors
     /// When it cannot be told; that the folder is not there is 0 bytes.
     fn overlay_space(&self) -> io::Result<u64>;
+
+    /// Makes a user's overlay file, of zeroes that take no room.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::AlreadyExists`] when there is one; what the kernel says.
+    fn create_overlay(&self, of: Ownership, size: u64) -> io::Result<()>;
+
+    /// Opens it for both.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] when there is none; what the kernel says.
+    fn open_overlay(&self, of: Ownership) -> io::Result<File>;
+
+    /// Removes it, with all that was written.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] when there is none; what the kernel says.
+    fn remove_overlay(&self, of: Ownership) -> io::Result<()>;
 }

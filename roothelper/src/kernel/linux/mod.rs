@@ -1,16 +1,21 @@
 //! Linux itself.
 
 mod device_mapper;
+mod devices;
+mod loops;
+mod nodes;
 mod overlays;
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use super::{Kernel, Overlay, Release, Seen};
-use crate::OwnerUid;
+use crate::{OwnerUid, Ownership};
 
 /// Where systemd makes the folder of overlay files (`StateDirectory=banger`).
 const STATE: &str = "/var/lib/banger";
@@ -52,6 +57,20 @@ fn control(path: &str, number: (u32, u32)) -> Result<OwnedFd, String> {
         Ok(file.into())
     } else {
         Err(format!("{path} is not the device {}:{}", number.0, number.1))
+    }
+}
+
+/// Looks until there is something to see, or for so long.
+fn patience<T>(most: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let begun = Instant::now();
+    let mut pause = Duration::from_millis(1);
+    loop {
+        let seen = look();
+        if seen.is_some() || begun.elapsed() >= most {
+            return seen;
+        }
+        sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(20));
     }
 }
 
@@ -103,6 +122,18 @@ impl Kernel for Linux {
 
     fn overlay_space(&self) -> io::Result<u64> {
         overlays::space(&self.state)
+    }
+
+    fn create_overlay(&self, of: Ownership, size: u64) -> io::Result<()> {
+        overlays::create(&self.state, of, size)
+    }
+
+    fn open_overlay(&self, of: Ownership) -> io::Result<File> {
+        overlays::open(&self.state, of)
+    }
+
+    fn remove_overlay(&self, of: Ownership) -> io::Result<()> {
+        overlays::remove(&self.state, of)
     }
 }
 

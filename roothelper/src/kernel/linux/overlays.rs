@@ -1,13 +1,15 @@
 //! The folder of copy-on-write files.
 
+use std::fs::File;
 use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use rustix::fs::statfs;
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, statfs};
 
 use crate::kernel::{Overlay, Seen};
-use crate::{OwnerUid, Ownership};
+use crate::{Names, OwnerUid, Ownership};
 
 /// Filesystems on which overlay files would not be the disk's: they need memory.
 const IN_MEMORY: [(u64, &str); 2] = [(0x0102_1994, "tmpfs"), (0x8584_58f6, "ramfs")];
@@ -70,6 +72,50 @@ pub(super) fn space(state: &Path) -> io::Result<u64> {
     }
 }
 
+/// The folder of a user's files, and the name of a VM's file in it.
+fn place(state: &Path, of: Ownership) -> io::Result<(OwnedFd, String)> {
+    let path = Names::of(of).overlay;
+    let (folder, name) = path.split_once('/').ok_or(io::ErrorKind::InvalidFilename)?;
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok((rustix::fs::open(state.join(folder), flags, Mode::empty())?, name.to_owned()))
+}
+
+/// A whole file appears, or none: it has no name before it is as it shall be.
+pub(super) fn create(state: &Path, of: Ownership, size: u64) -> io::Result<()> {
+    match rustix::fs::mkdir(state.join(of.uid.to_string()), Mode::RWXU) {
+        Ok(()) => File::open(state)?.sync_all()?,
+        Err(rustix::io::Errno::EXIST) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let (folder, name) = place(state, of)?;
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::openat(&folder, ".", flags, Mode::RUSR | Mode::WUSR)?);
+    file.set_len(size)?;
+    file.sync_all()?;
+    let nameless = format!("/proc/self/fd/{}", file.as_raw_fd());
+    rustix::fs::linkat(CWD, nameless, &folder, name, AtFlags::SYMLINK_FOLLOW)?;
+    Ok(rustix::fs::fsync(&folder)?)
+}
+
+pub(super) fn open(state: &Path, of: Ownership) -> io::Result<File> {
+    let (folder, name) = place(state, of)?;
+    // Not blocking: nothing else than a file is to be waited for.
+    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(&folder, name, flags, Mode::empty())?;
+    let stat = rustix::fs::fstat(&file)?;
+    let own = stat.st_uid == rustix::process::geteuid().as_raw();
+    if own && FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && stat.st_nlink == 1 {
+        return Ok(file.into());
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidData, "the overlay is no file of root's alone"))
+}
+
+pub(super) fn remove(state: &Path, of: Ownership) -> io::Result<()> {
+    let (folder, name) = place(state, of)?;
+    rustix::fs::unlinkat(&folder, name, AtFlags::empty())?;
+    Ok(rustix::fs::fsync(&folder)?)
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs::Permissions;
@@ -92,7 +138,7 @@ mod tests {
             std::fs::create_dir(state.path().join(folder)).unwrap();
         }
         for name in [&names.overlay, &other.overlay] {
-            std::fs::File::create(state.path().join(name)).unwrap().set_len(1 << 40).unwrap();
+            File::create(state.path().join(name)).unwrap().set_len(1 << 40).unwrap();
         }
         std::fs::write(state.path().join("1000/notes.cow"), "x").unwrap();
         std::fs::create_dir(state.path().join(format!("1000/{}.cow", VmId::random()))).unwrap();
@@ -104,6 +150,35 @@ mod tests {
         let found = list(state.path(), uid).unwrap();
         let [only] = &*found else { panic!("{found:?}") };
         assert_eq!((only.vm, only.size, only.allocated), (vm, 1 << 40, 0));
+    }
+
+    #[test]
+    fn an_overlay_is_made_once_and_is_sparse_and_private() {
+        let state = tempfile::tempdir().unwrap();
+        let of = Ownership { uid: OwnerUid::new(1000).unwrap(), vm: VmId::random() };
+        assert_eq!(open(state.path(), of).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(remove(state.path(), of).unwrap_err().kind(), io::ErrorKind::NotFound);
+        create(state.path(), of, 1 << 40).unwrap();
+        assert_eq!(create(state.path(), of, 1).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        let file = open(state.path(), of).unwrap().metadata().unwrap();
+        assert_eq!((file.len(), file.blocks(), file.mode() & 0o7777), (1 << 40, 0, 0o600));
+        let names: Vec<_> = std::fs::read_dir(state.path().join("1000")).unwrap().collect();
+        assert_eq!(names.len(), 1);
+        remove(state.path(), of).unwrap();
+        assert_eq!(list(state.path(), of.uid).unwrap(), []);
+    }
+
+    #[test]
+    fn what_is_no_file_of_its_own_is_not_opened() {
+        let state = tempfile::tempdir().unwrap();
+        let of = Ownership { uid: OwnerUid::new(1000).unwrap(), vm: VmId::random() };
+        create(state.path(), of, 512).unwrap();
+        let path = state.path().join(Names::of(of).overlay);
+        std::fs::hard_link(&path, state.path().join("second")).unwrap();
+        assert_eq!(open(state.path(), of).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        std::fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(state.path().join("second"), &path).unwrap();
+        assert!(open(state.path(), of).is_err());
     }
 
     #[test]
