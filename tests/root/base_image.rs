@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::chown;
 use std::process::{Command, Stdio};
 
@@ -12,7 +13,7 @@ use tempfile::NamedTempFile;
 const OWNER: u32 = 12_345;
 
 fn looked(file: File) -> Result<BaseImage, NotABaseImage> {
-    BaseImage::of(file.into(), OwnerUid::new(OWNER).unwrap(), &Limits::default())
+    BaseImage::of(OwnedFd::from(file), OwnerUid::new(OWNER).unwrap(), &Limits::default())
 }
 
 fn is_root() -> bool {

@@ -8,11 +8,12 @@
 mod facts;
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use banger_proto::{Code, Refusal};
 use rustix::fs::{FileType, OFlags};
 
+use crate::kernel::Received;
 use crate::{LimitExceeded, Limits, OwnerUid};
 use facts::Facts;
 
@@ -41,7 +42,7 @@ const SECTOR: u64 = 512;
 #[derive(Debug)]
 pub struct BaseImage {
     // Private, and set below alone: whoever has one has had it looked at.
-    descriptor: OwnedFd,
+    descriptor: Received,
     size: u64,
 }
 
@@ -88,15 +89,16 @@ pub enum NotABaseImage {
 
 impl BaseImage {
     /// Looks at a descriptor that this owner sent. It may block for as long as the filesystem
-    /// behind it likes, and so may closing what is refused, which is done here.
+    /// behind it likes.
     ///
     /// # Errors
     /// When it is none, with the reason.
     pub fn of(
-        descriptor: OwnedFd,
+        descriptor: impl Into<Received>,
         owner: OwnerUid,
         limits: &Limits,
     ) -> Result<Self, NotABaseImage> {
+        let descriptor = descriptor.into();
         let facts = facts::look(descriptor.as_fd()).map_err(NotABaseImage::Unknown)?;
         let size = judge(&facts, owner, limits)?;
         Ok(Self { descriptor, size })

@@ -1,6 +1,7 @@
 //! What is a base image: a table of facts, and descriptors of every kind.
 
 use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
 use rustix::fs::{MemfdFlags, Mode, memfd_create, mkfifoat, open};
@@ -121,7 +122,8 @@ fn file(size: u64) -> NamedTempFile {
 fn looked(descriptor: impl Into<OwnedFd>) -> Result<BaseImage, NotABaseImage> {
     let ours = geteuid();
     let owner = OwnerUid::new(if ours.is_root() { 12_345 } else { ours.as_raw() }).unwrap();
-    BaseImage::of(descriptor.into(), owner, &Limits::default())
+    let descriptor: OwnedFd = descriptor.into();
+    BaseImage::of(descriptor, owner, &Limits::default())
 }
 
 fn word(descriptor: impl Into<OwnedFd>) -> &'static str {

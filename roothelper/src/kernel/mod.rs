@@ -10,10 +10,12 @@ mod devices;
 mod linux;
 mod overlay;
 mod peer;
+mod received;
 mod release;
 pub mod sanitise;
 #[cfg(any(test, feature = "simulated"))]
 pub mod simulated;
+pub(crate) mod thread;
 
 use std::fmt::Debug;
 use std::fs::File;
@@ -25,6 +27,7 @@ pub use devices::{Devices, Held, Hold, Opened, Table};
 pub use linux::Linux;
 pub use overlay::Overlay;
 pub(crate) use peer::peer_pidfd;
+pub use received::{Elsewhere, Received};
 pub use release::Release;
 
 /// What was found, or what is missing: in one line, for people.

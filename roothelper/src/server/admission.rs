@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 
+use super::errands::Errands;
 use crate::OwnerUid;
 
 /// How much is let in.
@@ -25,8 +26,9 @@ pub struct Capacity {
 }
 
 impl Capacity {
-    /// For the 1024 descriptors and 256 MiB of the unit: a connection has three descriptors at
-    /// most, a batch in the making 16 MiB.
+    /// For the 2048 descriptors, 512 tasks and 256 MiB of the unit: a connection has seven
+    /// descriptors at most (its socket, its process, what one message carries until it is
+    /// refused) and an errand's thread, a batch in the making 16 MiB.
     pub const UNIT: Self =
         Self { connections: 256, connections_of_user: 64, calls_of_user: 16, batches: 8 };
 }
@@ -47,6 +49,7 @@ pub enum Full {
 pub(super) struct Admission {
     capacity: Capacity,
     batches: Arc<Semaphore>,
+    errands: Errands,
     inner: Arc<Mutex<Inner>>,
 }
 
@@ -69,6 +72,7 @@ struct User {
 #[derive(Debug)]
 pub(super) struct Ticket {
     uid: OwnerUid,
+    errands: Errands,
     inner: Arc<Mutex<Inner>>,
     /// Calls of this user.
     pub(super) calls: Arc<Semaphore>,
@@ -77,10 +81,11 @@ pub(super) struct Ticket {
 }
 
 impl Admission {
-    pub(super) fn new(capacity: Capacity) -> Self {
+    pub(super) fn new(capacity: Capacity, errands: Errands) -> Self {
         let inner = Inner { users: HashMap::new(), total: watch::Sender::new(0) };
         Self {
             capacity,
+            errands,
             batches: Arc::new(Semaphore::new(capacity.batches)),
             inner: Arc::new(Mutex::new(inner)),
         }
@@ -106,6 +111,7 @@ impl Admission {
         user.connections += 1;
         Ok(Ticket {
             uid,
+            errands: self.errands.clone(),
             calls: Arc::clone(&user.calls),
             batches: [Arc::clone(&user.batches), Arc::clone(&self.batches)],
             inner: Arc::clone(&self.inner),
@@ -123,6 +129,18 @@ impl Admission {
                 return;
             }
         }
+    }
+}
+
+impl Ticket {
+    /// Has a thread of the user's do this, which may take as long as the user likes. The place
+    /// is taken until it is done.
+    pub(super) fn errand(self: &Arc<Self>, errand: impl FnOnce() + Send + 'static) {
+        let place = Arc::clone(self);
+        self.errands.run(self.uid.get(), move || {
+            errand();
+            drop(place);
+        });
     }
 }
 
@@ -150,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_user_has_so_many_and_gets_them_back() {
-        let admission = Admission::new(Capacity::UNIT);
+        let admission = Admission::new(Capacity::UNIT, Errands::default());
         let mut tickets: Vec<_> = (0..64).map(|_| admission.admit(uid(1)).unwrap()).collect();
         assert_eq!(admission.admit(uid(1)).unwrap_err(), Full::OfUser);
         tickets.pop();
@@ -163,7 +181,7 @@ mod tests {
     #[tokio::test]
     async fn idle_is_when_nobody_has_had_a_place_for_a_while() {
         let patience = Duration::from_millis(100);
-        let admission = Admission::new(Capacity::UNIT);
+        let admission = Admission::new(Capacity::UNIT, Errands::default());
         let ticket = admission.admit(uid(1)).unwrap();
         let mut idle = Box::pin(admission.idle(patience));
         assert!(tokio::time::timeout(3 * patience, &mut idle).await.is_err(), "somebody is there");
@@ -175,7 +193,7 @@ mod tests {
 
     #[test]
     fn however_many_take_all_they_can_another_one_gets_in() {
-        let admission = Admission::new(Capacity::UNIT);
+        let admission = Admission::new(Capacity::UNIT, Errands::default());
         let mut tickets = Vec::new();
         for greedy in 1..=8 {
             let before = tickets.len();

@@ -1,15 +1,16 @@
 //! The descriptor of an attach, looked at before anybody is asked.
 
-use std::os::fd::OwnedFd;
+use std::io;
 use std::time::Duration;
 
 use banger_proto::Refusal;
 use banger_proto::roothelper::AttachSnapshot;
-use tokio::task::spawn_blocking;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::Server;
 use super::service::Frozen;
+use crate::kernel::Received;
 use crate::{BaseImage, NotABaseImage, call};
 
 /// How long a filesystem is waited for. One that users may be on takes microseconds.
@@ -19,20 +20,17 @@ impl Server {
     /// The attach whose descriptor this is, when that is a base image.
     pub(super) async fn with_base(
         &self,
-        Frozen { peer, call: (request, descriptor) }: Frozen<(AttachSnapshot, OwnedFd)>,
+        Frozen { peer, call: (request, descriptor) }: Frozen<(AttachSnapshot, Received)>,
     ) -> Result<Frozen<call::AttachSnapshot>, Refusal> {
-        let (owner, limits, place) = (peer.caller.uid(), self.limits(), peer.clone());
+        let (owner, limits) = (peer.caller.uid(), self.limits());
         let looked = async {
-            // A filesystem that a user's process serves may never answer: only a thread of its
-            // own waits for it, and the connection's place is taken until then.
-            let looking = spawn_blocking(move || {
-                let base = BaseImage::of(descriptor, owner, &limits);
-                drop(place);
-                base
-            });
+            // A filesystem that a user's process serves may never answer: only a thread of that
+            // user's waits for it.
+            let (done, looking) = oneshot::channel();
+            peer.ticket.errand(move || drop(done.send(BaseImage::of(descriptor, owner, &limits))));
             match timeout(LOOKING, looking).await {
                 Ok(Ok(base)) => base,
-                Ok(Err(error)) => Err(NotABaseImage::Unknown(error.into())),
+                Ok(Err(error)) => Err(NotABaseImage::Unknown(io::Error::other(error))),
                 Err(_) => Err(NotABaseImage::Silent),
             }
         };

@@ -1,18 +1,20 @@
 //! The bytes of a connection, with the descriptor that comes among them, and its deadlines.
 
-use std::io::{self, IoSliceMut};
-use std::mem::MaybeUninit;
+use std::collections::VecDeque;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, recvmsg};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::UnixStream;
+use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep};
 
-use super::descriptors::Descriptors;
+use super::peer::Peer;
+use super::receive::{Load, Next, end, say_no_more, take_bytes, take_load};
+use crate::kernel::Elsewhere;
 
 /// Bytes of the greeting of HTTP/2: who has not sent them has said nothing.
 const GREETING: usize = 24;
@@ -55,8 +57,12 @@ impl Patience {
 /// A connection's stream.
 #[derive(Debug)]
 pub(super) struct Connection {
-    stream: UnixStream,
-    descriptors: Arc<Descriptors>,
+    stream: Elsewhere<Arc<UnixStream>>,
+    peer: Peer,
+    /// What is being taken by a thread of the user's: descriptors are among it.
+    coming: Option<oneshot::Receiver<io::Result<Load>>>,
+    /// Bytes that came with descriptors and were not read yet.
+    unread: VecDeque<u8>,
     /// What is missing of the greeting, in bytes, and until when it may be.
     missing: usize,
     greeting: Pin<Box<Sleep>>,
@@ -66,19 +72,45 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(
-        stream: UnixStream,
-        descriptors: Arc<Descriptors>,
-        patience: &Patience,
-    ) -> Self {
+    pub(super) fn new(stream: UnixStream, peer: Peer, patience: &Patience) -> Self {
+        let place = Arc::clone(&peer.ticket);
+        // What was not read is closed with it: not here, if a descriptor is in it.
+        let let_go = move |stream: Arc<UnixStream>| {
+            if end(&*stream) {
+                place.errand(move || drop(stream));
+            }
+        };
         Self {
-            stream,
-            descriptors,
+            stream: Elsewhere::new(Arc::new(stream), let_go),
+            peer,
+            coming: None,
+            unread: VecDeque::new(),
             missing: GREETING,
             greeting: Box::pin(sleep(patience.greeting)),
             stalled: None,
             reading: patience.reading,
         }
+    }
+
+    /// Has a thread of the user's take so many bytes, with descriptors among them.
+    fn take_load(&mut self, count: usize) {
+        let (done, coming) = oneshot::channel();
+        let (stream, ticket) = (Arc::clone(&*self.stream), Arc::clone(&self.peer.ticket));
+        self.peer.ticket.errand(move || drop(done.send(take_load(&*stream, count, &ticket))));
+        self.coming = Some(coming);
+    }
+
+    fn take_in(&mut self, load: Load) -> io::Result<()> {
+        let descriptors = &self.peer.descriptors;
+        self.unread.extend(load.bytes);
+        descriptors.receive(load.descriptors).map_err(io::Error::other)?;
+        if load.cut { Err(io::Error::other(descriptors.too_many())) } else { Ok(()) }
+    }
+
+    /// Counts what was read.
+    fn have_read(&mut self, count: usize) -> Poll<io::Result<()>> {
+        self.missing = self.missing.saturating_sub(count);
+        Poll::Ready(Ok(()))
     }
 
     /// An error once an answer waits too long to be read.
@@ -90,26 +122,6 @@ impl Connection {
             Poll::Pending => Ok(()),
         }
     }
-}
-
-/// Reads bytes, and the descriptors that came with them. A control message that was cut is an
-/// error: what was in it is closed.
-fn receive(stream: &UnixStream, descriptors: &Descriptors, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let mut buffers = [IoSliceMut::new(buffer)];
-    let message = recvmsg(stream, &mut buffers, &mut control, RecvFlags::CMSG_CLOEXEC)?;
-    let mut came = Vec::new();
-    for message in control.drain() {
-        if let RecvAncillaryMessage::ScmRights(rights) = message {
-            came.extend(rights);
-        }
-    }
-    if message.flags.contains(ReturnFlags::CTRUNC) {
-        return Err(io::Error::other(descriptors.too_many()));
-    }
-    descriptors.receive(came).map_err(io::Error::other)?;
-    Ok(message.bytes)
 }
 
 impl AsyncRead for Connection {
@@ -126,18 +138,25 @@ impl AsyncRead for Connection {
             return Poll::Ready(Ok(()));
         }
         loop {
+            if let Some(coming) = &mut me.coming {
+                let load = ready!(Pin::new(coming).poll(context));
+                me.coming = None;
+                me.take_in(load.map_err(io::Error::other)??)?;
+            }
+            if !me.unread.is_empty() {
+                let count = buffer.remaining().min(me.unread.len());
+                me.unread.drain(..count).for_each(|byte| buffer.put_slice(&[byte]));
+                return me.have_read(count);
+            }
             ready!(me.stream.poll_read_ready(context))?;
             let room = buffer.initialize_unfilled();
-            match me
-                .stream
-                .try_io(Interest::READABLE, || receive(&me.stream, &me.descriptors, room))
-            {
+            match me.stream.try_io(Interest::READABLE, || take_bytes(&**me.stream, room)) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Poll::Ready(Err(error)),
-                Ok(count) => {
-                    me.missing = me.missing.saturating_sub(count);
+                Ok(Next::Descriptors(count)) => me.take_load(count),
+                Ok(Next::Bytes(count)) => {
                     buffer.advance(count);
-                    return Poll::Ready(Ok(()));
+                    return me.have_read(count);
                 }
             }
         }
@@ -151,7 +170,17 @@ impl AsyncWrite for Connection {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let me = self.get_mut();
-        let written = Pin::new(&mut me.stream).poll_write(context, bytes);
+        let written = loop {
+            match me.stream.poll_write_ready(context) {
+                Poll::Pending => break Poll::Pending,
+                Poll::Ready(Err(error)) => break Poll::Ready(Err(error)),
+                Poll::Ready(Ok(())) => {}
+            }
+            match me.stream.try_write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => break Poll::Ready(written),
+            }
+        };
         match written {
             Poll::Ready(_) => me.stalled = None,
             Poll::Pending => me.check_stalled(context)?,
@@ -159,11 +188,12 @@ impl AsyncWrite for Connection {
         written
     }
 
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(context)
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // A socket holds nothing back.
+        Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(say_no_more(&**self.stream))
     }
 }

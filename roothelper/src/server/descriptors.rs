@@ -1,8 +1,9 @@
 //! The one descriptor that a connection may carry in its life.
 
-use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
+
+use crate::kernel::Received;
 
 /// Where the descriptor is.
 #[derive(Debug, Default)]
@@ -11,7 +12,7 @@ enum State {
     #[default]
     Awaited,
     /// It waits for its call.
-    Here(OwnedFd),
+    Here(Received),
     /// A call took it.
     Spent,
 }
@@ -29,10 +30,10 @@ pub(super) struct Descriptors {
 pub(super) struct TooMany;
 
 impl Descriptors {
-    /// Takes in what came. What is too much is closed.
+    /// Takes in what came. What is too much is let go.
     pub(super) fn receive(
         &self,
-        descriptors: impl IntoIterator<Item = OwnedFd>,
+        descriptors: impl IntoIterator<Item = Received>,
     ) -> Result<(), TooMany> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         for descriptor in descriptors {
@@ -57,7 +58,7 @@ impl Descriptors {
     }
 
     /// The descriptor, for a call: whether it is of use or not, there will be no other.
-    pub(super) fn take(&self) -> Option<OwnedFd> {
+    pub(super) fn take(&self) -> Option<Received> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match std::mem::replace(&mut *state, State::Spent) {
             State::Here(descriptor) => Some(descriptor),
@@ -72,10 +73,12 @@ impl Descriptors {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::OwnedFd;
+
     use super::*;
 
-    fn descriptor() -> OwnedFd {
-        std::fs::File::open("/dev/null").unwrap().into()
+    fn descriptor() -> Received {
+        OwnedFd::from(std::fs::File::open("/dev/null").unwrap()).into()
     }
 
     #[test]

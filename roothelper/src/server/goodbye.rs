@@ -1,14 +1,18 @@
 //! The last words to a peer that is not let in, in the form that its library shows.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::AsyncReadExt;
+use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::errands::Errands;
+use super::receive::{Next, end, take_bytes};
 use super::turned_away::TurnedAway;
+use crate::kernel::Elsewhere;
 
 /// HTTP/2's code of somebody who should come less often: to come again later helps.
 const ENHANCE_YOUR_CALM: u32 = 11;
@@ -35,31 +39,49 @@ fn frames(reason: &str, code: u32) -> Vec<u8> {
 
 /// Says goodbye to those who are not let in.
 #[derive(Debug, Clone)]
-pub(super) struct Goodbye(Arc<Semaphore>);
-
-impl Default for Goodbye {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(LISTENERS)))
-    }
+pub(super) struct Goodbye {
+    listeners: Arc<Semaphore>,
+    errands: Errands,
 }
 
 impl Goodbye {
+    pub(super) fn new(errands: Errands) -> Self {
+        Self { listeners: Arc::new(Semaphore::new(LISTENERS)), errands }
+    }
+
     /// Says why, as far as the peer's socket takes it at once, and closes: a little later, so
     /// that whoever is still about to greet can read it, and at once where too many are.
-    pub(super) fn say(&self, mut stream: UnixStream, why: &TurnedAway) {
+    pub(super) fn say(&self, stream: UnixStream, uid: u32, why: &TurnedAway) {
         let code = match why {
             TurnedAway::Full { .. } => ENHANCE_YOUR_CALM,
             TurnedAway::Nobody(_) => INADEQUATE_SECURITY,
         };
+        // A descriptor that waits in it is closed with it, not here.
+        let errands = self.errands.clone();
+        let stream = Elsewhere::new(stream, move |stream| {
+            if end(&stream) {
+                errands.run(uid, move || drop(stream));
+            }
+        });
         // Whoever does not read it is told by the end of the connection.
         let _unread = stream.try_write(&frames(&why.to_string(), code));
-        let Ok(place) = Arc::clone(&self.0).try_acquire_owned() else { return };
+        let Ok(place) = Arc::clone(&self.listeners).try_acquire_owned() else { return };
         tokio::spawn(async move {
             let _place = place;
-            let mut ignored = [0; 256];
-            let listening = async { while matches!(stream.read(&mut ignored).await, Ok(1..)) {} };
-            drop(timeout(A_MOMENT, listening).await);
+            drop(timeout(A_MOMENT, listen(&stream)).await);
         });
+    }
+}
+
+/// Listens to bytes until there are no more, or something beside.
+async fn listen(stream: &UnixStream) {
+    let mut ignored = [0; 256];
+    while stream.readable().await.is_ok() {
+        match stream.try_io(Interest::READABLE, || take_bytes(stream, &mut ignored)) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Ok(Next::Bytes(1..)) => {}
+            _ => return,
+        }
     }
 }
 

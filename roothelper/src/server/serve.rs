@@ -14,8 +14,8 @@ use tokio::time::sleep;
 use super::Server;
 use super::admission::{Admission, Capacity};
 use super::connection::{Connection, Patience};
-use super::descriptors::Descriptors;
 use super::entrance::Entrance;
+use super::errands::Errands;
 use super::goodbye::Goodbye;
 use super::peer::Peer;
 use super::turned_away::TurnedAway;
@@ -50,9 +50,11 @@ pub(super) async fn serve(
 ) -> Ended {
     let patience = *server.deadlines();
     let audit = server.gate().audit().clone();
-    let admission = Admission::new(capacity);
+    let errands = Errands::default();
+    tokio::spawn(errands.clone().keep_moving());
+    let admission = Admission::new(capacity, errands.clone());
     let entrance = Entrance::new(server);
-    let goodbye = Goodbye::default();
+    let goodbye = Goodbye::new(errands);
     let (end, ended) = watch::channel(false);
     let mut ending = pin!(ending);
     let mut idle = pin!(admission.idle(patience.idle));
@@ -70,7 +72,7 @@ pub(super) async fn serve(
                         let peer = stream.peer_cred();
                         let uid = peer.as_ref().map_or(NOBODY, tokio::net::unix::UCred::uid);
                         let pid = peer.ok().and_then(|peer| peer.pid());
-                        goodbye.say(stream, &why);
+                        goodbye.say(stream, uid, &why);
                         audit.refuse_peer(uid, pid, &why);
                     }
                 },
@@ -118,8 +120,7 @@ async fn talk(
     patience: Patience,
     mut ended: watch::Receiver<bool>,
 ) {
-    let descriptors: Arc<Descriptors> = Arc::clone(&peer.descriptors);
-    let stream = TokioIo::new(Connection::new(stream, descriptors, &patience));
+    let stream = TokioIo::new(Connection::new(stream, peer.clone(), &patience));
     let service = service_fn(move |request| entrance.clone().answer(peer.clone(), request));
     let mut connection = pin!(
         http2::Builder::new(TokioExecutor::new())

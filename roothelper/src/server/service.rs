@@ -98,7 +98,7 @@ impl Server {
         let said = message.about().to_owned();
         let refuse = |invalid| self.gate.refuse_message(&peer.caller, method, &said, invalid);
         let call = check(&peer, message).map_err(refuse)?;
-        // A descriptor that no call asked for is closed here.
+        // A descriptor that no call asked for is let go.
         if peer.descriptors.take().is_some() {
             return Err(refuse(Invalid::new("descriptor", "", "only one for AttachSnapshot")));
         }

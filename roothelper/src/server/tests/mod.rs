@@ -2,6 +2,7 @@
 //! the log and the kernel are simulated.
 
 mod base_image;
+mod closing;
 mod crowd;
 mod descriptors;
 mod exhausted;

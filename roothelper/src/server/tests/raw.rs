@@ -24,15 +24,39 @@ pub(super) const LONG: Duration = Duration::from_secs(60);
 pub(super) struct Loaded {
     stream: UnixStream,
     loads: VecDeque<Vec<OwnedFd>>,
+    forgetting: bool,
 }
 
 impl Loaded {
     pub(super) fn new(stream: UnixStream, loads: Vec<Vec<OwnedFd>>) -> Self {
-        Self { stream, loads: loads.into() }
+        Self { stream, loads: loads.into(), forgetting: false }
+    }
+
+    /// What is sent is never closed here.
+    pub(super) fn forgetting(mut self, forgetting: bool) -> Self {
+        self.forgetting = forgetting;
+        self
     }
 }
 
-fn send(stream: &UnixStream, bytes: &[u8], load: &[OwnedFd]) -> io::Result<usize> {
+impl Drop for Loaded {
+    /// What was not sent may be such as nobody should close.
+    fn drop(&mut self) {
+        keep_open(std::mem::take(&mut self.loads));
+    }
+}
+
+#[expect(clippy::mem_forget, reason = "what must not be closed by this process")]
+fn keep_open<T>(load: T) {
+    std::mem::forget(load);
+}
+
+/// Closes what was sent where nobody waits for that: it may be the last that is open.
+pub(super) fn let_go<T: Send + 'static>(load: T) {
+    std::thread::spawn(move || drop(load));
+}
+
+pub(super) fn send(stream: impl AsFd, bytes: &[u8], load: &[OwnedFd]) -> io::Result<usize> {
     let load: Vec<_> = load.iter().map(AsFd::as_fd).collect();
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(253))];
     let mut control = SendAncillaryBuffer::new(&mut space);
@@ -67,7 +91,12 @@ impl AsyncWrite for Loaded {
             match me.stream.try_io(Interest::WRITABLE, || send(&me.stream, part, load)) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 sent => {
-                    me.loads.pop_front();
+                    let load = me.loads.pop_front();
+                    if me.forgetting {
+                        keep_open(load);
+                    } else {
+                        let_go(load);
+                    }
                     return Poll::Ready(sent);
                 }
             }
@@ -115,7 +144,11 @@ impl Raw {
         loads: Vec<Vec<OwnedFd>>,
     ) -> Result<Self, h2::Error> {
         let stream = UnixStream::connect(socket).await.unwrap();
-        let (requests, connection) = h2::client::handshake(Loaded::new(stream, loads)).await?;
+        Self::over(Loaded::new(stream, loads)).await
+    }
+
+    pub(super) async fn over(stream: Loaded) -> Result<Self, h2::Error> {
+        let (requests, connection) = h2::client::handshake(stream).await?;
         tokio::spawn(async move { drop(connection.await) });
         Ok(Self { requests })
     }
