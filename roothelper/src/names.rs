@@ -5,10 +5,12 @@
 //! | dm device | `banger-u<uid>-<vm>` | 55 | `DM_NAME_LEN` 128 with its NUL |
 //! | dm uuid | `BANGER-1-u<uid>-<vm>-root` | 62 | `DM_UUID_LEN` 129 with its NUL |
 //! | tap | `bgr` + 12 of base 32 | 15 | `IFNAMSIZ` 16 with its NUL |
-//! | tap's altname and alias | `banger-u<uid>-<vm>` | 55 | `ALTIFNAMSIZ` 128 with its NUL |
+//! | tap's altname | `banger-u<uid>-<vm>` | 55 | `ALTIFNAMSIZ` 128 with its NUL |
+//! | tap's alias | the altname, a space, the guest's address | 71 | `IFALIASZ` 256 with its NUL |
 //! | copy-on-write file | `<uid>/<vm>.cow` | 51 | `NAME_MAX` 255 a component |
 //!
-//! The dm uuid is the ownership record: the kernel lets nobody change it.
+//! The dm uuid is a device's ownership record: the kernel lets nobody change it. A tap's is its alias: its owner may
+//! do much to a tap that is open, and nothing to that.
 
 use banger_proto::VmId;
 use sha2::{Digest, Sha256};
@@ -33,7 +35,7 @@ pub struct Names {
     pub dm_uuid: String,
     /// Interface name of the tap.
     pub tap: String,
-    /// Alternative name and alias of the tap, which say whose it is.
+    /// Alternative name of the tap, and the beginning of its alias, which says whose it is.
     pub tap_altname: String,
     /// Path of the copy-on-write file below the helper's state directory.
     pub overlay: String,
@@ -86,7 +88,8 @@ impl Ownership {
         Self::from_middle(middle).filter(|&of| Names::of(of).dm_uuid == dm_uuid)
     }
 
-    /// Whose the loop device is that root named after a dm device; `None` when it is none of ours.
+    /// Whose the loop device is that root named after a dm device, or the tap that has the same alternative name; `None`
+    /// when it is none of ours.
     #[must_use]
     pub fn from_dm_name(dm_name: &str) -> Option<Self> {
         let middle = dm_name.strip_prefix(DM_NAME_PREFIX)?;
@@ -186,6 +189,7 @@ mod tests {
             prop_assert_eq!(Ownership::from_dm_uuid(&names.dm_uuid), Some(ownership));
             prop_assert_eq!(Ownership::from_dm_name(&names.dm_name), Some(ownership));
             prop_assert_eq!(Ownership::from_overlay(&names.overlay), Some(ownership));
+            prop_assert_eq!(&names.tap_altname, &names.dm_name);
             prop_assert!(names.tap.len() == 15 && names.tap.bytes().all(|b| b.is_ascii_alphanumeric()));
         }
     }

@@ -40,6 +40,47 @@ impl Pool {
     pub fn gateway(self) -> Ipv4Addr {
         Ipv4Addr::from_bits(self.network.to_bits() | 1)
     }
+
+    /// Bits of its prefix.
+    #[must_use]
+    pub const fn prefix(self) -> u8 {
+        self.prefix
+    }
+
+    /// The bits that are the same in all its addresses.
+    #[must_use]
+    pub const fn mask(self) -> Ipv4Addr {
+        Ipv4Addr::from_bits(u32::MAX << (32 - self.prefix))
+    }
+
+    /// How many guests it has addresses for: all but the network's, the host's and the broadcast.
+    #[must_use]
+    pub const fn guests(self) -> u32 {
+        (1 << (32 - self.prefix)) - 3
+    }
+
+    /// The address of one of them, from 0.
+    #[must_use]
+    pub const fn guest(self, number: u32) -> Ipv4Addr {
+        Ipv4Addr::from_bits(self.network.to_bits() + 2 + number % self.guests())
+    }
+
+    /// Whether this is an address of a guest.
+    #[must_use]
+    pub fn is_guests(self, address: Ipv4Addr) -> bool {
+        address
+            .to_bits()
+            .checked_sub(self.network.to_bits() + 2)
+            .is_some_and(|at| at < self.guests())
+    }
+
+    /// Whether it has an address of this network.
+    #[must_use]
+    pub fn overlaps(self, network: Ipv4Addr, prefix: u8) -> bool {
+        let bits = self.prefix.min(prefix).min(32);
+        let mask = u32::MAX.checked_shl(32 - u32::from(bits)).unwrap_or(0);
+        (self.network.to_bits() ^ network.to_bits()) & mask == 0
+    }
 }
 
 impl fmt::Display for Pool {
@@ -87,6 +128,29 @@ mod tests {
         }
         assert_eq!("172.16.0.0/24".parse(), Ok(Pool::DEFAULT));
         assert_eq!(Pool::DEFAULT.gateway(), Ipv4Addr::new(172, 16, 0, 1));
+    }
+
+    #[test]
+    fn guests_have_all_addresses_but_three() {
+        let pool: Pool = "10.0.0.248/29".parse().unwrap();
+        let all: Vec<_> = (0..pool.guests()).map(|at| pool.guest(at).to_string()).collect();
+        assert_eq!(all, ["10.0.0.250", "10.0.0.251", "10.0.0.252", "10.0.0.253", "10.0.0.254"]);
+        assert_eq!(pool.guest(5), pool.guest(0));
+        assert_eq!(pool.mask(), Ipv4Addr::new(255, 255, 255, 248));
+        let guests = (0..=255).map(|at| Ipv4Addr::new(10, 0, 0, at));
+        assert_eq!(guests.filter(|guest| pool.is_guests(*guest)).count(), 5);
+        assert!(!pool.is_guests(pool.gateway()) && pool.is_guests(pool.guest(4)));
+        assert_eq!("10.0.0.0/16".parse::<Pool>().unwrap().guests(), 65_533);
+    }
+
+    #[test]
+    fn networks_overlap_when_one_is_in_the_other() {
+        let overlaps = |network: [u8; 4], prefix| Pool::DEFAULT.overlaps(network.into(), prefix);
+        assert!(overlaps([172, 16, 0, 0], 24) && overlaps([172, 16, 0, 128], 25));
+        assert!(overlaps([172, 16, 0, 9], 32) && overlaps([172, 16, 0, 0], 12));
+        assert!(overlaps([0, 0, 0, 0], 0) && overlaps([128, 0, 0, 0], 1));
+        assert!(!overlaps([172, 16, 1, 0], 24) && !overlaps([172, 17, 0, 0], 16));
+        assert!(!overlaps([172, 16, 1, 9], 32) && !overlaps([0, 0, 0, 0], 1));
     }
 
     #[test]

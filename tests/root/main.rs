@@ -16,6 +16,7 @@ mod large_dir;
 mod loops;
 mod model;
 mod mutants;
+mod network;
 mod oracle;
 mod orphans;
 mod profiles;

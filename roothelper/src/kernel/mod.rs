@@ -8,6 +8,7 @@
 pub mod device;
 mod devices;
 mod linux;
+pub mod network;
 mod overlay;
 mod peer;
 mod received;
@@ -25,6 +26,7 @@ use crate::{OwnerUid, Ownership};
 
 pub use devices::{Devices, Held, Hold, Opened, Table};
 pub use linux::Linux;
+pub use network::Network;
 pub use overlay::Overlay;
 pub(crate) use peer::peer_pidfd;
 pub use received::{Elsewhere, Received};
@@ -34,7 +36,7 @@ pub use release::Release;
 pub type Seen = Result<String, String>;
 
 /// Linux, as far as the helper needs it.
-pub trait Kernel: Devices + Send + Sync + Debug {
+pub trait Kernel: Devices + Network + Send + Sync + Debug {
     /// Its version.
     ///
     /// # Errors

@@ -26,6 +26,7 @@ pub struct Server {
     kernel: Arc<dyn Kernel>,
     config: Config,
     patience: Patience,
+    wire: verb::Wire,
 }
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -40,7 +41,7 @@ impl Server {
     /// A helper that asks this gate and acts on this kernel.
     #[must_use]
     pub fn new(gate: Gate, kernel: Arc<dyn Kernel>, config: Config) -> Self {
-        Self { gate, kernel, config, patience: Patience::CONTRACT }
+        Self { gate, kernel, config, patience: Patience::CONTRACT, wire: verb::Wire::default() }
     }
 
     /// The same with other deadlines, for tests.
@@ -59,6 +60,11 @@ impl Server {
         ending: impl Future<Output = ()>,
     ) -> Ended {
         serve(listener, Arc::new(self), capacity, ending).await
+    }
+
+    /// What a verb of the network works with.
+    fn network(&self) -> (Arc<dyn Kernel>, verb::Wire, Config) {
+        (Arc::clone(&self.kernel), Arc::clone(&self.wire), self.config)
     }
 
     pub(super) const fn gate(&self) -> &Gate {
@@ -273,7 +279,9 @@ impl root_helper_server::RootHelper for Server {
     ) -> Answer<wire::AttachNetworkResponse> {
         let frozen =
             self.freeze(request, |_, message| Ok(call::AttachNetwork(message.try_into()?)))?;
-        self.not_there(frozen).await
+        let (kernel, wire, config) = self.network();
+        let attach = |permit| verb::attach_network(permit, kernel, wire, config);
+        Ok(Response::new(self.perform(frozen, attach).await?.into()))
     }
 
     async fn detach_network(
@@ -282,7 +290,10 @@ impl root_helper_server::RootHelper for Server {
     ) -> Answer<wire::DetachNetworkResponse> {
         let frozen =
             self.freeze(request, |_, message| Ok(call::DetachNetwork(message.try_into()?)))?;
-        self.not_there(frozen).await
+        let (kernel, wire, config) = self.network();
+        let detach = |permit| verb::detach_network(permit, kernel, wire, config);
+        let change = self.perform(frozen, detach).await?;
+        Ok(Response::new(wire::DetachNetworkResponse { change: change.to_wire() }))
     }
 
     async fn list_objects(

@@ -3,6 +3,9 @@
 mod device_mapper;
 mod devices;
 mod loops;
+mod net;
+mod netlink;
+mod nft;
 mod nodes;
 mod overlays;
 

@@ -8,6 +8,7 @@
 
 mod devices;
 mod images;
+mod network;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -19,6 +20,7 @@ use super::{Kernel, Overlay, Release, Seen};
 use crate::{OwnerUid, Ownership};
 pub use devices::{SimulatedDevice, SimulatedLoop};
 use images::Images;
+pub use network::Cables;
 
 /// A host that has everything, until something is taken from it.
 #[derive(Debug)]
@@ -44,6 +46,8 @@ pub struct State {
     pub devices: BTreeMap<Ownership, SimulatedDevice>,
     /// Devices whose names are ours, and whose uuids are not.
     pub foreign: BTreeSet<Ownership>,
+    /// Bridge, taps and rules.
+    pub cables: Cables,
     /// Disks that there have been, and devices.
     pub count: u32,
     /// udev does not answer.
@@ -68,6 +72,7 @@ impl Default for Simulated {
                 loops: BTreeMap::new(),
                 devices: BTreeMap::new(),
                 foreign: BTreeSet::new(),
+                cables: Cables::default(),
                 count: 0,
                 udev_hangs: false,
                 steps: 0,

@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use banger_proto::roothelper::{AttachSnapshot, Interaction, OfVm, RootHelper};
+use banger_proto::roothelper::{AttachSnapshot, Change, Interaction, OfVm, RootHelper};
 use banger_proto::{Code, VmId};
 
 use super::raw::Raw;
@@ -205,7 +205,7 @@ fn another_users_calls_are_asked_about_as_that_users() {
     let stage = Stage::new(Simulated::yes());
     for uid in [ALICE, BOB] {
         asks(uid, &stage.socket(), async |mut helper| {
-            drop(helper.detach_network(of_vm()).await.unwrap_err());
+            assert_eq!(helper.detach_network(of_vm()).await.unwrap(), Change::None);
         });
     }
     let asked: Vec<_> = stage.polkit.questions().into_iter().map(|question| question.0).collect();
@@ -245,14 +245,16 @@ fn every_call_is_asked_about_with_its_own_action_and_has_one_entry() {
                 .await
                 .unwrap_err(),
             helper.discard_overlay(OfVm { vm, interaction }).await.unwrap_err(),
-            helper.attach_network(OfVm { vm, interaction }).await.unwrap_err(),
-            helper.detach_network(OfVm { vm, interaction }).await.unwrap_err(),
             helper.list_objects().await.unwrap_err(),
             helper.sweep(sweep).await.unwrap_err(),
         ];
         for refusal in codes {
             assert_eq!(refusal.code, Code::Unimplemented, "{refusal:?}");
         }
+        let attached = helper.attach_network(OfVm { vm, interaction }).await.unwrap();
+        assert_eq!(attached.change, Change::Created);
+        let detached = helper.detach_network(OfVm { vm, interaction }).await.unwrap();
+        assert_eq!(detached, Change::Removed);
         drop(helper.describe(false).await.unwrap());
     });
     let log = stage.log(Method::ALL.len());

@@ -1,0 +1,193 @@
+//! What attaching and detaching a network share: the lock, what is refused, and how a plan is carried out.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use banger_proto::roothelper::{Object, ObjectKind};
+use banger_proto::{Code, Refusal};
+use sha2::{Digest, Sha256};
+use tokio::sync::Mutex;
+
+use crate::kernel::network::{BRIDGE, Bridge, Guest, NetworkError, Route, Rules, Tap, Wiring};
+use crate::kernel::{Kernel, Network};
+use crate::{CONFIG_PATH, Config, Names, OwnerUid, Ownership, Pool};
+
+/// Whoever changes bridge, taps or rules holds it from looking to having done: no two get one address.
+pub(crate) type Wire = Arc<Mutex<()>>;
+
+/// One thing that is done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Step {
+    /// The bridge, with the pool's first address.
+    Bridge(Pool),
+    /// The rules, as a whole.
+    Rules(Rules),
+    /// A tap.
+    Make(Guest),
+    /// The end of one.
+    Remove(Tap),
+}
+
+/// Does something that waits for the kernel, alone.
+pub(super) async fn alone<T: Send + 'static>(
+    kernel: Arc<dyn Kernel>,
+    wire: Wire,
+    work: impl FnOnce(&dyn Kernel) -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
+    let held = wire.lock_owned().await;
+    let working = tokio::task::spawn_blocking(move || {
+        let _held = held;
+        work(&*kernel)
+    });
+    working.await.unwrap_or_else(|error| Err(Refusal::from_error(Code::Internal, &error)))
+}
+
+/// What is there.
+pub(super) fn look(kernel: &dyn Kernel) -> Result<Wiring, Refusal> {
+    kernel.wiring().map_err(|error| failed(&error))
+}
+
+pub(super) fn failed(error: &NetworkError) -> Refusal {
+    Refusal::from_error(Code::Internal, error)
+}
+
+/// Does the steps of a plan. When one fails, the rules are set back to what they were; what that leaves is told.
+pub(super) fn carry_out(
+    kernel: &dyn Kernel,
+    steps: &[Step],
+    before: &Rules,
+) -> Result<(), Refusal> {
+    let mut changed = false;
+    for step in steps {
+        let done = match step {
+            Step::Bridge(pool) => kernel.make_bridge(*pool),
+            Step::Rules(rules) => {
+                // Also where it failed: it may have done a part.
+                changed = rules != before;
+                kernel.set_rules(rules)
+            }
+            Step::Make(guest) => kernel.make_tap(*guest).map(drop),
+            Step::Remove(tap) => kernel.remove_tap(*tap),
+        };
+        let Err(error) = done else { continue };
+        let mut refusal = failed(&error);
+        if let Some(left) = changed.then(|| kernel.set_rules(before).err()).flatten() {
+            refusal
+                .chain
+                .push(format!("and a rule for an address that nobody has is left: {left}"));
+        }
+        return Err(refusal);
+    }
+    Ok(())
+}
+
+/// The rules for these taps.
+pub(super) fn rules_for(config: Config, taps: impl Iterator<Item = Guest>) -> Rules {
+    let (pool, nat) = (config.pool, config.nat);
+    Rules { pool, nat, guests: taps.collect() }
+}
+
+pub(super) fn tap_of(wiring: &Wiring, ownership: Ownership) -> Option<Tap> {
+    wiring.taps.iter().copied().find(|tap| tap.guest.ownership == ownership)
+}
+
+/// Whether the bridge is ours to make or to set right, with this pool.
+pub(super) fn check_bridge(wiring: &Wiring, pool: Pool) -> Result<(), Refusal> {
+    if wiring.bridge == Bridge::Foreign {
+        let message =
+            format!("this host has an interface {BRIDGE} that the root helper did not make");
+        return Err(Refusal {
+            hint: format!("ip -details link show {BRIDGE}; then rename or remove it"),
+            ..Refusal::new(Code::FailedPrecondition, message)
+        });
+    }
+    let strangers = wiring.taps.iter().filter(|tap| !pool.is_guests(tap.guest.address)).count();
+    if strangers > 0 {
+        let message = format!(
+            "the pool of the bridge is {pool} now, and {strangers} attached VMs have addresses of another"
+        );
+        return Err(Refusal {
+            hint: "stop those VMs, of every user, and start them again".into(),
+            ..Refusal::new(Code::FailedPrecondition, message)
+        });
+    }
+    Ok(())
+}
+
+/// Whether the pool is nobody else's network: asked for each new tap, and not for one that is there.
+pub(super) fn check_routes(wiring: &Wiring, pool: Pool) -> Result<(), Refusal> {
+    let collides =
+        |route: &&Route| route.prefix > EVERYWHERE && pool.overlaps(route.network, route.prefix);
+    let Some(Route { network, prefix, through }) = wiring.routes.iter().find(collides) else {
+        return Ok(());
+    };
+    let through = through.as_ref().map(|name| format!(" through {name}")).unwrap_or_default();
+    let message = format!(
+        "the pool of the bridge, {pool}, collides with this host's route to {network}/{prefix}{through}"
+    );
+    Err(Refusal {
+        hint: format!(
+            "choose another `pool` in the table [network] of {CONFIG_PATH}, as an administrator"
+        ),
+        ..Refusal::new(Code::FailedPrecondition, message)
+    })
+}
+
+/// Routes of so few bits lead to everywhere, as VPNs write them too: a bridge beside them is what is meant.
+const EVERYWHERE: u8 = 1;
+
+/// An address for a VM: one that follows from whose it is, or the next that is free.
+pub(super) fn choose(
+    wiring: &Wiring,
+    pool: Pool,
+    ownership: Ownership,
+) -> Result<Ipv4Addr, Refusal> {
+    let digest = Sha256::new()
+        .chain_update(b"address\0")
+        .chain_update(ownership.uid.get().to_be_bytes())
+        .chain_update(ownership.vm.as_bytes())
+        .finalize();
+    let number = digest.iter().take(4).fold(0, |number, byte| number << 8 | u32::from(*byte));
+    let first = number % pool.guests();
+    let taken = |address: &Ipv4Addr| wiring.taps.iter().any(|tap| tap.guest.address == *address);
+    let free = (0..pool.guests()).map(|at| pool.guest(first + at)).find(|address| !taken(address));
+    free.ok_or_else(|| Refusal {
+        hint: format!(
+            "stop a VM, or give the bridge more addresses: `pool` in the table [network] of {CONFIG_PATH}"
+        ),
+        ..Refusal::new(
+            Code::ResourceExhausted,
+            format!("all {} addresses for VMs of the pool {pool} are taken", pool.guests()),
+        )
+    })
+}
+
+/// A user's taps, as they are listed.
+///
+/// # Errors
+/// When the kernel does not tell.
+#[cfg_attr(not(test), expect(dead_code, reason = "ListObjects is to call it"))]
+pub(crate) fn objects_of(
+    network: &dyn Network,
+    uid: OwnerUid,
+) -> Result<Vec<Object>, NetworkError> {
+    let object = |Tap { guest, index, open }| Object {
+        vm: guest.ownership.vm,
+        name: Names::of(guest.ownership).tap,
+        since: 0,
+        kind: ObjectKind::Tap { index, open, address: guest.address },
+    };
+    Ok(network.taps_of(uid)?.into_iter().map(object).collect())
+}
+
+/// Removes everybody's taps, the bridge and its rules: for whoever uninstalls.
+///
+/// # Errors
+/// What the kernel refuses; the rest is still there then.
+#[cfg_attr(not(test), expect(dead_code, reason = "sweep --all is to call it"))]
+pub(crate) fn remove_all(network: &dyn Network) -> Result<(), NetworkError> {
+    for tap in network.wiring()?.taps {
+        network.remove_tap(tap)?;
+    }
+    network.remove_network()
+}
