@@ -61,7 +61,7 @@ pub fn put(disk: Arc<dyn Disk>, folder: &Path) -> Result<()> {
 /// A root filesystem from its tar.
 pub fn import(tar: &Path, disk: Arc<dyn Disk>) -> Result<()> {
     let mut batch = Batch::create(disk, &options())?;
-    let mut source = TarStream::new(BufReader::with_capacity(1 << 20, File::open(tar)?));
+    let mut source = TarStream::new(BufReader::with_capacity(128 << 10, File::open(tar)?));
     batch.ingest(&ImagePath::root(), &mut source, Ownership::Keep)?;
     batch.commit(Flush::ProcessSafe)?;
     Ok(())

@@ -1,6 +1,6 @@
 //! The inodes that every filesystem is born with: root, `lost+found`, journal, and the owner of reserved descriptors.
 
-use super::plan::Writes;
+use super::writes::{Pointers, Writes};
 use crate::layout::checksum::Checksums;
 use crate::layout::directory;
 use crate::layout::extent::{Entries, Extent, ExtentIndex, ExtentNode, block_capacity};
@@ -114,22 +114,22 @@ pub(super) fn resize_inode(
     let first = u64::from(geometry.first_data_block) + 1 + u64::from(geometry.gdt_blocks());
     let reserved = u32::from(geometry.reserved_gdt_blocks);
     let mut list = vec![0; block_size];
-    let mut copies = vec![0; block_size * reserved as usize];
-    let backups: Vec<u64> =
-        geometry.backup_groups().skip(1).map(|group| geometry.group_first_block(group)).collect();
     let offset = first - u64::from(geometry.first_data_block);
-    for (n, block) in (0..reserved).zip(copies.chunks_mut(block_size)) {
+    let backups: Vec<u64> = geometry
+        .backup_groups()
+        .skip(1)
+        .map(|group| geometry.group_first_block(group) + offset)
+        .collect();
+    for n in 0..reserved {
         let slot = (u64::from(geometry.gdt_blocks()) + u64::from(n)) % per_block;
         le::put(&mut list, slot as usize * 4, (first + u64::from(n)) as u32);
-        for (k, group) in backups.iter().enumerate() {
-            le::put(block, k * 4, (group + offset + u64::from(n)) as u32);
-        }
     }
+    let copies = backups.len() as u64;
     writes.push(geometry.offset(pointers), list);
-    writes.push(geometry.offset(first), copies);
+    writes.push(geometry.offset(first), Pointers { block_size, blocks: reserved, first: backups });
 
     let mut inode = new_inode(geometry, FileKind::Regular, 0o600, now);
-    let blocks = 1 + u64::from(reserved) * (1 + backups.len() as u64);
+    let blocks = 1 + u64::from(reserved) * (1 + copies);
     inode.set_sectors(blocks * u64::from(geometry.block_size / 512), geometry.block_size);
     inode.set_size((per_block * per_block + per_block + 12) * u64::from(geometry.block_size));
     let mut i_block = [0; 60];

@@ -6,6 +6,7 @@ mod place;
 mod plan;
 mod sizes;
 mod tables;
+mod writes;
 
 pub use options::{FormatOptions, Inodes, Journal};
 pub(crate) use place::{Space, Tables};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::files::{self, LOST_FOUND_INO, ORPHAN_FILE_INO};
 use super::place::Space;
+use super::writes::{Bytes, Writes};
 use super::{FormatOptions, sizes, tables};
 use crate::journal::superblock::JournalSuperblock;
 use crate::layout::features::Compat;
@@ -16,50 +17,14 @@ use crate::{Disk, Filesystem, Result};
 /// What a filesystem is made of: bytes and their places, none of which overlap.
 #[derive(Debug, Clone)]
 pub struct FormatPlan {
-    /// (offset in bytes, bytes), ascending but for the superblock, which is last.
-    pub writes: Vec<(u64, Arc<[u8]>)>,
+    /// Offset and bytes, ascending but for the superblock, which is last.
+    writes: Vec<(u64, Bytes)>,
     /// The superblock, as the last write has it.
     pub superblock: Superblock,
 }
 
-/// Bytes up to which a call more costs more than a copy.
-const SMALL: u64 = 16 << 10;
-
-/// Writes as they are collected.
-#[derive(Debug, Default)]
-pub(super) struct Writes {
-    list: Vec<(u64, Arc<[u8]>)>,
-}
-
-impl Writes {
-    pub(super) fn push(&mut self, offset: u64, bytes: impl Into<Arc<[u8]>>) {
-        self.list.push((offset, bytes.into()));
-    }
-
-    /// Ascending, small neighbours joined into one.
-    fn joined(mut self) -> Vec<(u64, Arc<[u8]>)> {
-        self.list.sort_by_key(|(offset, _)| *offset);
-        let mut joined: Vec<(u64, Vec<Arc<[u8]>>)> = Vec::new();
-        let (mut end, mut small) = (u64::MAX, false);
-        for (offset, bytes) in self.list {
-            let len = bytes.len() as u64;
-            let was_small = std::mem::replace(&mut small, len <= SMALL);
-            match joined.last_mut() {
-                Some((_, parts)) if offset == end && small && was_small => parts.push(bytes),
-                _ => joined.push((offset, vec![bytes])),
-            }
-            end = offset + len;
-        }
-        let join = |(offset, mut parts): (u64, Vec<Arc<[u8]>>)| match (parts.pop(), parts.len()) {
-            (Some(only), 0) => (offset, only),
-            (last, _) => {
-                parts.extend(last);
-                (offset, Arc::from(parts.concat()))
-            }
-        };
-        joined.into_iter().map(join).collect()
-    }
-}
+/// Most bytes of a write at the front of a filesystem that may wait for what comes to change them.
+const WAITS: usize = 32 << 10;
 
 /// Plans a filesystem that fills a disk of `len` bytes.
 ///
@@ -155,7 +120,7 @@ fn plan_with_descriptors(
     sb.set_free_blocks_count(descriptors.iter().map(|d| u64::from(d.free_blocks_count())).sum());
     sb.set_s_free_inodes_count(geometry.inodes_count - last_inode);
     sb.set_s_overhead_blocks(overhead(&geometry, journal));
-    let table: Arc<[u8]> = Arc::from(tables::descriptor_table(&geometry, &descriptors));
+    let table = Arc::new(tables::descriptor_table(&geometry, &descriptors));
     for group in geometry.backup_groups() {
         let first = geometry.offset(geometry.group_first_block(group));
         writes.push(first + u64::from(geometry.block_size), Arc::clone(&table));
@@ -172,7 +137,7 @@ fn plan_with_descriptors(
     let mut head = vec![0; SUPERBLOCK_OFFSET as usize];
     head.extend(sb.encode());
     head.resize(head.len().max(geometry.block_size as usize), 0);
-    writes.push((0, Arc::from(head)));
+    writes.push((0, Bytes::from(head)));
     Ok((FormatPlan { writes, superblock: sb }, descriptors))
 }
 
@@ -200,15 +165,29 @@ pub fn format(disk: &dyn Disk, options: &FormatOptions) -> Result<()> {
 }
 
 fn write(disk: &dyn Disk, plan: &FormatPlan) -> Result<()> {
-    plan.writes.iter().try_for_each(|(offset, bytes)| disk.write_at(*offset, bytes))
+    plan.writes.iter().try_for_each(|(offset, bytes)| bytes.write(disk, *offset))
 }
 
-/// As [`format()`], and opens what it made without reading it.
+/// Blocks with their places, in bytes.
+pub(crate) type Waiting = Vec<(u64, Arc<Vec<u8>>)>;
+
+/// As [`format()`], and opens what it made without reading it. What lies at the front and is soon
+/// changed, the superblock too, is not written but given back, whole blocks with their offsets.
 ///
 /// # Errors
 /// As [`format()`].
-pub(crate) fn make(disk: Arc<dyn Disk>, options: &FormatOptions) -> Result<Filesystem> {
+pub(crate) fn make(disk: Arc<dyn Disk>, options: &FormatOptions) -> Result<(Filesystem, Waiting)> {
     let (plan, descriptors) = plan_with_descriptors(disk.len(), options)?;
-    write(&*disk, &plan)?;
-    Ok(Filesystem::made(disk, plan.superblock, descriptors))
+    let geometry = Geometry::new(&plan.superblock);
+    let front = geometry.offset(u64::from(geometry.blocks_per_group));
+    let mut waiting = Waiting::new();
+    for (offset, bytes) in plan.writes {
+        match bytes {
+            Bytes::Made(bytes) if offset < front && bytes.len() <= WAITS => {
+                waiting.push((offset, bytes));
+            }
+            bytes => bytes.write(&*disk, offset)?,
+        }
+    }
+    Ok((Filesystem::made(disk, plan.superblock, descriptors), waiting))
 }

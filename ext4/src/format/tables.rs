@@ -1,7 +1,7 @@
 //! Descriptors, bitmaps and copies of a new filesystem.
 
 use super::place::{Space, Tables};
-use super::plan::Writes;
+use super::writes::Writes;
 use crate::layout::bitmap;
 use crate::layout::checksum::Checksums;
 use crate::layout::geometry::Geometry;

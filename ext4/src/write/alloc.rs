@@ -153,11 +153,8 @@ impl Volume {
             block += u64::from(len);
         }
         // Content on its way would arrive behind what comes to lie there next.
-        let (start, bytes) = &self.pending;
-        let end = start + bytes.len() as u64;
-        if self.geometry.offset(run.start) < end && *start < self.geometry.offset(run.end) {
-            self.flush_pending()?;
-        }
+        let bytes = self.geometry.offset(run.start)..self.geometry.offset(run.end);
+        self.incoming.flush_within(bytes, &*self.below)?;
         self.blocks.forget(run);
         Ok(())
     }

@@ -98,8 +98,12 @@ impl Batch {
     /// # Errors
     /// What [`format()`] and [`Batch::open`] meet.
     pub fn create(disk: Arc<dyn Disk>, options: &FormatOptions) -> Result<Self> {
-        let mut volume = Volume::over(format::make(disk, options)?, true)?;
+        let (made, waiting) = format::make(disk, options)?;
+        let mut volume = Volume::over(made, true)?;
         volume.blocks.write_early();
+        for (offset, bytes) in waiting {
+            volume.blocks.put(offset / u64::from(volume.geometry.block_size), &bytes)?;
+        }
         Ok(Self { volume, parts: Vec::new(), fresh: true, spoilt: None })
     }
 

@@ -201,13 +201,25 @@ impl Blocks {
 
     /// A block of zeros in the place of whatever was there, not read before.
     pub(crate) fn fresh(&mut self, block: u64) -> Result<&mut [u8]> {
+        self.insert(block, vec![0; self.size])?;
+        self.edit(block)
+    }
+
+    fn insert(&mut self, block: u64, bytes: Vec<u8>) -> Result<()> {
         if !self.cached.contains_key(&block) {
             self.make_room()?;
         }
-        let bytes = vec![0; self.size];
         let cached = Cached { bytes, changed: true, summed: true, tail: None };
         self.cached.insert(block, cached);
-        self.edit(block)
+        Ok(())
+    }
+
+    /// Whole blocks from `first` on, in the place of whatever was there.
+    pub(crate) fn put(&mut self, first: u64, bytes: &[u8]) -> Result<()> {
+        for (block, bytes) in (first..).zip(bytes.chunks_exact(self.size)) {
+            self.insert(block, bytes.to_vec())?;
+        }
+        Ok(())
     }
 
     /// Drops blocks that were freed: what they hold must not be written any more, since

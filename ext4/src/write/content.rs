@@ -2,13 +2,11 @@
 //! written in runs as long as free space allows.
 
 use super::file_map::FileMap;
+use super::incoming::{CHUNK, Incoming};
 use super::volume::Volume;
 use crate::ingest::Content;
 use crate::layout::features::{Incompat, RoCompat};
 use crate::{Disk, Error, Result};
-
-/// Bytes that are read, sorted into data and holes, and written at once.
-const CHUNK: usize = 1 << 20;
 
 impl Volume {
     /// Refuses a file that is longer than the filesystem can have, before anything is changed.
@@ -42,41 +40,56 @@ impl Volume {
         len: u64,
         group: u32,
     ) -> Result<FileMap> {
+        // What is in it belongs to other files.
+        let mut incoming = std::mem::take(&mut self.incoming);
+        let written = self.take_in(&mut incoming, content, len, group);
+        self.incoming = incoming;
+        written
+    }
+
+    fn take_in(
+        &mut self,
+        incoming: &mut Incoming,
+        content: &mut dyn Content,
+        len: u64,
+        group: u32,
+    ) -> Result<FileMap> {
         let block_size = u64::from(self.geometry.block_size);
         let mut map = FileMap::default();
         let mut reader = HoleReader { content, hole: 0 };
-        let mut buffer = std::mem::take(&mut self.buffer);
-        let needed = usize::try_from(len).map_or(CHUNK, |len| len.min(CHUNK));
-        buffer.resize(buffer.len().max(needed), 0);
         let mut at = 0;
         while at < len {
             // Whole blocks of a known hole are not even filled in.
             at += reader.skip_whole(block_size, len - at)?;
             let left = usize::try_from(len - at).map_or(CHUNK, |left| left.min(CHUNK));
-            let Some(chunk) = buffer.get_mut(..left) else { break };
-            reader.fill(chunk)?;
-            self.write_chunk(&mut map, at / block_size, chunk, group)?;
+            let whole = left.next_multiple_of(block_size as usize);
+            let room = incoming.room(whole, self.direct, &*self.below)?;
+            let (bytes, padding) = room.split_at_mut(left);
+            reader.fill(bytes)?;
+            padding.fill(0);
+            self.place_content(&mut map, at / block_size, incoming, whole, group)?;
             at += left as u64;
         }
-        self.buffer = buffer;
         Ok(map)
     }
 
-    fn write_chunk(
+    /// Gives `len` bytes that came in, whole blocks, their places.
+    fn place_content(
         &mut self,
         map: &mut FileMap,
         first: u64,
-        chunk: &[u8],
+        incoming: &mut Incoming,
+        len: usize,
         group: u32,
     ) -> Result<()> {
         let size = self.geometry.block_size as usize;
-        let mut rest = chunk;
+        let mut rest = incoming.came(len);
         let mut logical = u32::try_from(first).unwrap_or(u32::MAX);
         while !rest.is_empty() {
-            let blocks = || rest.chunks(size);
+            let blocks = || incoming.bytes(rest.clone()).chunks(size);
             let hole = blocks().take_while(|block| is_zero(block)).count();
             if hole > 0 {
-                rest = rest.get(hole * size..).unwrap_or_default();
+                rest.start += hole * size;
                 logical += hole as u32;
                 continue;
             }
@@ -87,52 +100,17 @@ impl Volume {
             };
             let run = self.allocate_run(goal, data as u32)?;
             let blocks = (run.end - run.start) as usize;
-            let bytes = rest.get(..(blocks * size).min(rest.len())).unwrap_or_default();
-            self.write_data(run.start, bytes)?;
-            rest = rest.get(bytes.len()..).unwrap_or_default();
+            let bytes = rest.start..rest.start + blocks * size;
+            let offset = self.geometry.offset(run.start);
+            if self.direct {
+                incoming.send(bytes, offset, &*self.below)?;
+            } else {
+                self.blocks.overlay().write_at(offset, incoming.bytes(bytes))?;
+            }
+            rest.start += blocks * size;
             self.set_goal(group, run.end);
             map.append(logical, run);
             logical += blocks as u32;
-        }
-        Ok(())
-    }
-
-    /// Writes bytes from the start of a block on; the rest of the last is zero.
-    pub(crate) fn write_data(&mut self, block: u64, bytes: &[u8]) -> Result<()> {
-        let size = self.geometry.block_size as usize;
-        let padding = bytes.len().next_multiple_of(size) - bytes.len();
-        let offset = self.geometry.offset(block);
-        if !self.direct {
-            // Whole blocks: of a part the overlay would read the rest.
-            let (whole, last) = bytes.split_at(bytes.len() - bytes.len() % size);
-            let overlay = self.blocks.overlay();
-            overlay.write_at(offset, whole)?;
-            if padding > 0 {
-                let mut block = vec![0; size];
-                crate::le::put_bytes(&mut block, 0, last);
-                overlay.write_at(offset + whole.len() as u64, &block)?;
-            }
-            return Ok(());
-        }
-        // Small files lie one behind the other: one write takes many of them.
-        let (start, pending) = &self.pending;
-        if start + pending.len() as u64 != offset || pending.len() >= CHUNK {
-            self.flush_pending()?;
-            self.pending.0 = offset;
-            // As it grows it is not copied: what is not filled takes no memory.
-            self.pending.1.reserve(CHUNK);
-        }
-        self.pending.1.extend_from_slice(bytes);
-        self.pending.1.resize(self.pending.1.len() + padding, 0);
-        Ok(())
-    }
-
-    /// Writes direct content that is still on its way.
-    pub(crate) fn flush_pending(&mut self) -> Result<()> {
-        let (start, bytes) = &mut self.pending;
-        if !bytes.is_empty() {
-            self.below.write_at(*start, bytes)?;
-            bytes.clear();
         }
         Ok(())
     }

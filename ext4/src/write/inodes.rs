@@ -155,25 +155,25 @@ impl Volume {
         let used = per_group - unused;
         if index >= used {
             descriptor.set_itable_unused(per_group - index - 1);
-            if !zeroed {
-                self.zero_records(number, used, index)?;
-            }
+            self.zero_records(number, used, index, zeroed)?;
         }
         Ok(())
     }
 
     /// Makes records that were never used zero: from `used` to `index`, and on to
-    /// the end of that block.
-    fn zero_records(&mut self, number: u32, used: u32, index: u32) -> Result<()> {
+    /// the end of that block. Where they are so already, a block of which none was ever used
+    /// need not be read.
+    fn zero_records(&mut self, number: u32, used: u32, index: u32, zeroed: bool) -> Result<()> {
         let size = usize::from(self.geometry.inode_size);
         let per_block = self.geometry.block_size / u32::from(self.geometry.inode_size).max(1);
         let table = self.group(number)?.descriptor.inode_table();
-        for block in used / per_block..=index / per_block {
+        let last = index / per_block;
+        for block in if zeroed { last } else { used / per_block }..=last {
             let first = block * per_block;
             let place = table + u64::from(block);
             if first >= used {
                 self.blocks.fresh(place)?;
-            } else {
+            } else if !zeroed {
                 let from = (used - first) as usize * size;
                 self.blocks.edit(place)?.get_mut(from..).unwrap_or_default().fill(0);
             }

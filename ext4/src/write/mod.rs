@@ -12,6 +12,7 @@ mod edit;
 mod entry_block;
 mod file_map;
 mod in_order;
+mod incoming;
 mod indirect;
 mod inline;
 mod inodes;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::blocks::Blocks;
 use super::directory::Directory;
+use super::incoming::Incoming;
 use crate::Timestamp;
 use crate::layout::checksum::{Checksums, GroupChecksum};
 use crate::layout::features::{Compat, Incompat, RoCompat};
@@ -60,10 +61,8 @@ pub(crate) struct Volume {
     pub(crate) goals: NumberMap<u32, u64>,
     /// Content goes to the disk below at once, into blocks that are free there.
     pub(crate) direct: bool,
-    /// Direct content on its way: where it goes, and the bytes.
-    pub(crate) pending: (u64, Vec<u8>),
-    /// Content on its way in; what it holds means nothing.
-    pub(super) buffer: Vec<u8>,
+    /// Content on its way.
+    pub(super) incoming: Incoming,
     pub(crate) now: Timestamp,
     /// `s_overhead_clusters` as it is to be after the batch.
     pub(crate) overhead: u32,
@@ -137,8 +136,7 @@ impl Volume {
             directories: NumberMap::default(),
             goals: NumberMap::default(),
             direct,
-            pending: (0, Vec::new()),
-            buffer: Vec::new(),
+            incoming: Incoming::default(),
             now: Timestamp::now(),
             generations: random,
             written: BTreeSet::new(),
@@ -201,7 +199,7 @@ impl Volume {
 
     /// As [`Volume::sync`], into the blocks in memory alone.
     pub(super) fn sync_groups(&mut self) -> Result<()> {
-        self.flush_pending()?;
+        self.incoming.flush(&*self.below)?;
         let mut free_blocks = 0;
         let mut free_inodes = 0;
         for number in 0..self.geometry.groups {

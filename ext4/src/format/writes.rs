@@ -1,0 +1,166 @@
+//! What a new filesystem is written as: bytes that are there, and such as follow from numbers.
+
+use std::sync::Arc;
+
+use crate::{Disk, Result, le};
+
+/// Bytes up to which a call more costs more than a copy.
+const SMALL: usize = 16 << 10;
+/// Bytes that are made and written at once.
+const PIECE: usize = 64 << 10;
+
+/// What one write writes, some of it several times.
+#[derive(Debug, Clone)]
+pub(super) enum Bytes {
+    Made(Arc<Vec<u8>>),
+    /// Of a disk of 64 GiB these are 2 MiB, nearly all of it zero: made where they are written.
+    Pointers(Pointers),
+}
+
+impl From<Vec<u8>> for Bytes {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Made(Arc::new(bytes))
+    }
+}
+
+impl From<Arc<Vec<u8>>> for Bytes {
+    fn from(bytes: Arc<Vec<u8>>) -> Self {
+        Self::Made(bytes)
+    }
+}
+
+impl From<Pointers> for Bytes {
+    fn from(pointers: Pointers) -> Self {
+        Self::Pointers(pointers)
+    }
+}
+
+impl Bytes {
+    /// Brings them to their place.
+    pub(super) fn write(&self, disk: &dyn Disk, offset: u64) -> Result<()> {
+        match self {
+            Self::Made(bytes) => disk.write_at(offset, bytes),
+            Self::Pointers(pointers) => pointers.write(disk, offset),
+        }
+    }
+
+    /// What may be joined with its neighbours.
+    fn small(&self) -> Option<&Arc<Vec<u8>>> {
+        match self {
+            Self::Made(bytes) if bytes.len() <= SMALL => Some(bytes),
+            _ => None,
+        }
+    }
+
+    fn len(&self) -> u64 {
+        match self {
+            Self::Made(bytes) => bytes.len() as u64,
+            Self::Pointers(pointers) => pointers.len(),
+        }
+    }
+}
+
+/// Blocks that list the copies of reserved descriptor blocks: each the numbers of the block
+/// before, and one more.
+#[derive(Debug, Clone)]
+pub(super) struct Pointers {
+    pub(super) block_size: usize,
+    pub(super) blocks: u32,
+    /// What the first lists.
+    pub(super) first: Vec<u64>,
+}
+
+impl Pointers {
+    fn len(&self) -> u64 {
+        self.block_size as u64 * u64::from(self.blocks)
+    }
+
+    fn write(&self, disk: &dyn Disk, mut offset: u64) -> Result<()> {
+        let at_once = (PIECE / self.block_size).clamp(1, self.blocks.max(1) as usize);
+        let mut piece = vec![0; at_once * self.block_size];
+        let mut number = 0;
+        while number < self.blocks {
+            let mut filled = 0;
+            for (n, block) in (number..self.blocks).zip(piece.chunks_exact_mut(self.block_size)) {
+                // The numbers of the piece before lie in the same places.
+                for (k, first) in self.first.iter().enumerate() {
+                    le::put(block, k * 4, (first + u64::from(n)) as u32);
+                }
+                filled += 1;
+            }
+            let bytes = piece.get(..filled as usize * self.block_size).unwrap_or_default();
+            disk.write_at(offset, bytes)?;
+            offset += bytes.len() as u64;
+            number += filled;
+        }
+        Ok(())
+    }
+}
+
+/// Writes as they are collected.
+#[derive(Debug, Default)]
+pub(super) struct Writes {
+    list: Vec<(u64, Bytes)>,
+}
+
+impl Writes {
+    pub(super) fn push(&mut self, offset: u64, bytes: impl Into<Bytes>) {
+        self.list.push((offset, bytes.into()));
+    }
+
+    /// Ascending, small neighbours joined into one.
+    pub(super) fn joined(mut self) -> Vec<(u64, Bytes)> {
+        self.list.sort_by_key(|(offset, _)| *offset);
+        let mut rest = self.list.into_iter().peekable();
+        let mut joined = Vec::with_capacity(rest.len());
+        while let Some((offset, bytes)) = rest.next() {
+            let mut end = offset + bytes.len();
+            let Some(first) = bytes.small() else {
+                joined.push((offset, bytes));
+                continue;
+            };
+            let mut whole: Option<Vec<u8>> = None;
+            while let Some((_, next)) =
+                rest.next_if(|(offset, next)| *offset == end && next.small().is_some())
+            {
+                end += next.len();
+                let whole = whole.get_or_insert_with(|| first.to_vec());
+                whole.extend(next.small().into_iter().flat_map(|next| next.iter()));
+            }
+            joined.push((offset, whole.map_or(bytes, Bytes::from)));
+        }
+        joined
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::MemoryDisk;
+
+    #[test]
+    fn pointers_are_the_same_in_however_many_pieces() {
+        let pointers = Pointers { block_size: 1024, blocks: 150, first: vec![7, 1 << 20] };
+        let disk = MemoryDisk::from(vec![1; 152 << 10]);
+        pointers.write(&disk, 1024).unwrap();
+        let bytes = disk.into_bytes();
+        for (n, block) in (0_u32..).zip(bytes.chunks(1024).skip(1).take(150)) {
+            assert_eq!(le::get::<u32>(block, 0), Some(7 + n));
+            assert_eq!(le::get::<u32>(block, 4), Some((1 << 20) + n));
+            assert!(block[8..].iter().all(|byte| *byte == 0), "{n}");
+        }
+        assert_eq!((bytes[1023], bytes[151 << 10]), (1, 1), "and nothing else");
+    }
+
+    #[test]
+    fn small_neighbours_are_one_write() {
+        let mut writes = Writes::default();
+        for (offset, len) in [(4, 4), (0, 4), (12, 4), (16, SMALL + 1), (17 + SMALL as u64, 1)] {
+            writes.push(offset, vec![offset as u8; len]);
+        }
+        let lengths: Vec<_> =
+            writes.joined().iter().map(|(offset, bytes)| (*offset, bytes.len())).collect();
+        let large = SMALL as u64 + 1;
+        assert_eq!(lengths, [(0, 8), (12, 4), (16, large), (16 + large, 1)]);
+    }
+}
