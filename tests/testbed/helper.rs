@@ -153,3 +153,64 @@ fn it_ends_when_nobody_has_asked_for_a_minute() {
         assert!(ask("ann", "describe").starts_with("version "));
     });
 }
+
+/// A tap's flags, its name, and whether `open` is allowed to a user without any capability.
+const OPEN: &str = "perl -e 'open(my $tun, \"+<\", \"/dev/net/tun\") or die $!; \
+    ioctl($tun, 0x400454ca, pack(\"a16sx22\", $ARGV[0], 0x5002)) or die \"refused: $!\"; print \"opened\"'";
+
+#[test]
+fn a_member_has_a_tap_of_its_own_and_an_administrator_says_how_far_it_leads() {
+    inside(|| {
+        serve();
+        let answer = ask("ann", "attach-network");
+        let words: Vec<_> = answer.split(' ').collect();
+        let ["Created", tap, address, "nat", "false"] = *words else { panic!("{answer}") };
+        assert!(address.starts_with("172.16.0.") && address.ends_with("/24"), "{answer}");
+        assert_eq!(ask("ann", "attach-network"), answer.replace("Created", "None"));
+        // What the helper said to the kernel, and what udev's and sysctl's rules added.
+        let said = sh(&format!("ip -details link show {tap}; ip -details link show banger0"));
+        let uid = sh("id -u ann");
+        for what in [
+            &format!("alias banger-u{uid}-"),
+            "isolated on",
+            "learning off",
+            "user ann",
+            "stp_state 0",
+        ] {
+            assert!(said.contains(what), "{what}\n{said}");
+        }
+        sh("udevadm settle");
+        let sysctl = "cd /proc/sys/net; cat ipv4/conf/banger0/accept_redirects ipv6/conf/banger0/disable_ipv6";
+        assert_eq!(sh(sysctl), "0\n1");
+        let open = |user: &str| {
+            sh(&format!(
+                "setpriv --reuid={user} --regid={user} --clear-groups --bounding-set=-all {OPEN} {tap} 2>&1 || true"
+            ))
+        };
+        assert_eq!(open("ann"), "opened");
+        assert!(open("ben").contains("refused: Operation not permitted"), "{}", open("ben"));
+        assert_eq!(sh("nft list tables | sort"), "table bridge banger\ntable inet banger");
+        assert_eq!(sh("nft list ruleset | grep -c masquerade || true"), "0");
+
+        // Root's word, and the sysctl that goes with it.
+        sh("sed -i 's/^#nat = false/nat = true/' /etc/banger/roothelper.toml; \
+            systemctl stop banger-roothelper.service 2>&1; sysctl -q net.ipv4.ip_forward=1");
+        assert_eq!(ask("ann", "attach-network"), format!("None {tap} {address} nat true"));
+        assert_eq!(sh("nft list ruleset | grep -c masquerade"), "1");
+
+        assert_eq!(ask("ann", "detach-network"), "Removed");
+        assert_eq!(ask("ann", "detach-network"), "None");
+        assert_eq!(sh("ip -oneline link | grep -c bgr || true"), "0");
+        let allowed = log("allowed");
+        assert_eq!(
+            allowed.iter().filter(|entry| entry.contains("AttachNetwork")).count(),
+            3,
+            "{allowed:?}"
+        );
+        // A pool that the host knows a way to is refused with the key that chooses another.
+        sh("ip link add wg0 type dummy; ip link set wg0 up; ip route add 172.16.0.0/12 dev wg0");
+        let answer = ask("ann", "attach-network");
+        assert!(answer.contains("172.16.0.0/12 through wg0"), "{answer}");
+        assert!(answer.contains("try: choose another `pool` in the table [network]"), "{answer}");
+    });
+}

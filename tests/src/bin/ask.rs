@@ -1,10 +1,10 @@
-//! Asks the root helper, as whoever runs it, and prints what it says: banger-ask describe|check|detach.
+//! Asks the root helper, as whoever runs it, and prints what it says: banger-ask describe|check|detach|attach-network|detach-network.
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use banger_proto::Refusal;
-use banger_proto::roothelper::{DetachSnapshot, HelperDescription, Interaction, RootHelper};
+use banger_proto::roothelper::{DetachSnapshot, HelperDescription, Interaction, OfVm, RootHelper};
 
 const SOCKET: &str = "/run/banger/roothelper.sock";
 /// Nobody's.
@@ -37,9 +37,22 @@ async fn ask(what: &str) -> Result<(), Refusal> {
             let request = DetachSnapshot { vm, diskseq: None, interaction: Interaction::Never };
             println!("{:?}", helper.detach_snapshot(request).await?);
         }
+        "attach-network" => {
+            let network = helper.attach_network(of_vm()).await?;
+            let tap = network.tap;
+            println!(
+                "{:?} {} {}/{} nat {}",
+                network.change, tap.name, tap.address, tap.prefix, network.nat
+            );
+        }
+        "detach-network" => println!("{:?}", helper.detach_network(of_vm()).await?),
         _ => panic!("there is no such call: {what:?}"),
     }
     Ok(())
+}
+
+fn of_vm() -> OfVm {
+    OfVm { vm: VM.parse().expect("an id"), interaction: Interaction::Never }
 }
 
 fn tell(description: &HelperDescription) {
