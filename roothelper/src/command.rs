@@ -137,7 +137,8 @@ fn serve() -> Result<(), NotServing> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
-        .max_blocking_threads(4)
+        // What waits for devices; a user's calls are fewer than these.
+        .max_blocking_threads(24)
         .build()
         .map_err(|error| NotServing::System("begin", error))?;
     runtime.block_on(async {

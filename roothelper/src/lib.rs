@@ -1,5 +1,6 @@
 //! The minimal root helper: what banger asks of root, and nothing else.
 
+mod attached;
 pub mod audit;
 pub mod authority;
 mod base_image;
@@ -17,7 +18,9 @@ mod policy;
 mod pool;
 pub mod server;
 mod systemd;
+mod undo;
 mod verb;
+mod vm_lock;
 pub mod worker;
 
 pub use base_image::{BaseImage, NotABaseImage};

@@ -1,9 +1,12 @@
 //! What needs a whole system: each test runs in a machine of its own, which goes on from saved memory.
 
+mod asking;
 mod helper;
 mod kernel;
+mod kills;
 mod login;
 mod packaging;
+mod snapshot;
 mod system;
 
 use std::process::Command;

@@ -7,6 +7,7 @@ use banger_proto::roothelper::{Interaction, ReadExt4, Sweep, WriteExt4};
 use banger_proto::wire::roothelper::{self as wire, root_helper_server};
 use banger_proto::{Code, Invalid, Refusal};
 use tokio::net::UnixListener;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tonic::{Request, Response, Status};
 
@@ -15,16 +16,17 @@ use super::connection::Patience;
 use super::entrance::Reading;
 use super::peer::Peer;
 use super::serve::{Ended, serve};
-use crate::call::{self, Call};
+use crate::call::Call;
 use crate::kernel::Kernel;
-use crate::{Config, Gate, Limits, Method, Permit, verb};
+use crate::verb::{self, Host};
+use crate::vm_lock::VmLocks;
+use crate::{Config, Gate, Limits, Method, Permit, call};
 
 /// The helper: what it serves with.
 #[derive(Debug)]
 pub struct Server {
     gate: Gate,
-    kernel: Arc<dyn Kernel>,
-    config: Config,
+    host: Host,
     patience: Patience,
     wire: verb::Wire,
 }
@@ -41,7 +43,8 @@ impl Server {
     /// A helper that asks this gate and acts on this kernel.
     #[must_use]
     pub fn new(gate: Gate, kernel: Arc<dyn Kernel>, config: Config) -> Self {
-        Self { gate, kernel, config, patience: Patience::CONTRACT, wire: verb::Wire::default() }
+        let host = Host { kernel, config, locks: VmLocks::default() };
+        Self { gate, host, patience: Patience::CONTRACT, wire: verb::Wire::default() }
     }
 
     /// The same with other deadlines, for tests.
@@ -59,12 +62,16 @@ impl Server {
         capacity: Capacity,
         ending: impl Future<Output = ()>,
     ) -> Ended {
+        // A helper that was killed may have left loop devices that are nobody's. What cannot be
+        // given back is in nobody's way.
+        let kernel = Arc::clone(&self.host.kernel);
+        let _strays = spawn_blocking(move || kernel.release_stray_loops()).await;
         serve(listener, Arc::new(self), capacity, ending).await
     }
 
     /// What a verb of the network works with.
     fn network(&self) -> (Arc<dyn Kernel>, verb::Wire, Config) {
-        (Arc::clone(&self.kernel), Arc::clone(&self.wire), self.config)
+        (Arc::clone(&self.host.kernel), Arc::clone(&self.wire), self.host.config)
     }
 
     pub(super) const fn gate(&self) -> &Gate {
@@ -72,7 +79,7 @@ impl Server {
     }
 
     pub(super) const fn limits(&self) -> Limits {
-        self.config.limits
+        self.host.config.limits
     }
 
     pub(super) const fn deadlines(&self) -> &Patience {
@@ -201,8 +208,7 @@ impl root_helper_server::RootHelper for Server {
         } else {
             Vec::new()
         };
-        let (kernel, config) = (Arc::clone(&self.kernel), self.config);
-        let describe = |permit| verb::describe(permit, kernel, config, actions);
+        let describe = |permit| verb::describe(permit, self.host.clone(), actions);
         Ok(Response::new(self.perform(frozen, describe).await?.into()))
     }
 
@@ -216,14 +222,15 @@ impl root_helper_server::RootHelper for Server {
                 || Invalid::new("base image", "", "send its descriptor ahead of the request");
             Ok((request, peer.descriptors.take().ok_or_else(missing)?))
         })?;
-        self.not_there(self.with_base(read).await?).await
+        let attach = |permit| verb::attach_snapshot(permit, self.host.clone());
+        Ok(Response::new(self.perform(self.with_base(read).await?, attach).await?.into()))
     }
 
     async fn read_ext4_file(
         &self,
         request: Request<wire::ReadExt4FileRequest>,
     ) -> Answer<wire::ReadExt4FileResponse> {
-        let limits = self.config.limits;
+        let limits = self.host.config.limits;
         let frozen = self.freeze(request, |_, message| {
             let request = ReadExt4::try_from(message)?;
             limits.check_read(request.limit_bytes, request.paths.len()).map_err(Invalid::from)?;
@@ -236,7 +243,7 @@ impl root_helper_server::RootHelper for Server {
         &self,
         request: Request<wire::WriteExt4FilesRequest>,
     ) -> Answer<wire::WriteExt4FilesResponse> {
-        let limits = self.config.limits;
+        let limits = self.host.config.limits;
         let frozen = self.freeze(request, |_, message| {
             let request = WriteExt4::try_from(message)?;
             let lengths = request.writes.iter().map(banger_proto::roothelper::Ext4Write::bytes);
@@ -252,7 +259,8 @@ impl root_helper_server::RootHelper for Server {
     ) -> Answer<wire::LendDeviceResponse> {
         let frozen =
             self.freeze(request, |_, message| Ok(call::LendDevice(message.try_into()?)))?;
-        self.not_there(frozen).await
+        let lend = |permit| verb::lend_device(permit, self.host.clone());
+        Ok(Response::new(self.perform(frozen, lend).await?.into()))
     }
 
     async fn detach_snapshot(
@@ -261,7 +269,9 @@ impl root_helper_server::RootHelper for Server {
     ) -> Answer<wire::DetachSnapshotResponse> {
         let frozen =
             self.freeze(request, |_, message| Ok(call::DetachSnapshot(message.try_into()?)))?;
-        self.not_there(frozen).await
+        let detach = |permit| verb::detach_snapshot(permit, self.host.clone());
+        let change = self.perform(frozen, detach).await?.to_wire();
+        Ok(Response::new(wire::DetachSnapshotResponse { change }))
     }
 
     async fn discard_overlay(
@@ -305,7 +315,7 @@ impl root_helper_server::RootHelper for Server {
     }
 
     async fn sweep(&self, request: Request<wire::SweepRequest>) -> Answer<wire::SweepResponse> {
-        let limits = self.config.limits;
+        let limits = self.host.config.limits;
         let frozen = self.freeze(request, |_, message| {
             let request = Sweep::try_from(message)?;
             limits.check_keep(request.keep.len()).map_err(Invalid::from)?;

@@ -1,26 +1,22 @@
 //! Who answers, its limits, what the caller has used of them, and what the host lacks.
 
-use std::sync::Arc;
-
 use banger_proto::roothelper::{
     ActionAnswer, Facility, FacilityKind, HelperDescription, HelperUsage,
 };
 use banger_proto::{Code, Refusal};
 
+use super::{Host, waiting};
 use crate::kernel::{Kernel, Release};
 use crate::{Config, OwnerUid, Permit, call};
 
 pub(crate) async fn describe(
     permit: Permit<call::Describe>,
-    kernel: Arc<dyn Kernel>,
-    config: Config,
+    Host { kernel, config, .. }: Host,
     actions: Vec<ActionAnswer>,
 ) -> Result<HelperDescription, Refusal> {
     let uid = permit.caller().uid();
     // Folders and devices may keep whoever looks at them waiting.
-    tokio::task::spawn_blocking(move || look(&*kernel, uid, config, actions))
-        .await
-        .unwrap_or_else(|error| Err(Refusal::from_error(Code::Internal, &error)))
+    waiting(move || look(&*kernel, uid, config, actions)).await
 }
 
 fn look(
@@ -51,7 +47,7 @@ fn look(
 }
 
 /// Whether one thing is there. What cannot be seen is not.
-fn facility(kernel: &dyn Kernel, release: &Release, kind: FacilityKind) -> Facility {
+pub(super) fn facility(kernel: &dyn Kernel, release: &Release, kind: FacilityKind) -> Facility {
     let seen = match kind {
         FacilityKind::Kernel if *release >= Release::MINIMUM => Ok(format!("Linux {release}")),
         FacilityKind::Kernel => Err(format!("Linux {release}; {} is needed", Release::MINIMUM)),

@@ -30,8 +30,12 @@ use crate::skip;
 /// Set where a test runs in the testbed.
 const INSIDE: &str = "BANGER_INSIDE";
 
-/// How long a test may take inside.
+/// How long a test may take inside, and how long where one of [`PASSED`] makes it a long one.
 const LIMIT: Duration = Duration::from_secs(150);
+const LONG: Duration = Duration::from_secs(7200);
+
+/// Variables that a test finds inside, too: numbers that say how long it goes on, and from where.
+const PASSED: [&str; 2] = ["BANGER_SEED", "BANGER_HELPER_KILLS"];
 
 /// Runs `test`, the body of the test that calls this, in a machine of its own: there this same
 /// program is started again for this one test.
@@ -58,8 +62,16 @@ fn inside_with(payload: impl FnOnce() -> Payload, test: impl FnOnce()) {
         ));
     }
     let Some(mut machine) = start(payload()) else { return };
-    let command = format!("{INSIDE}=1 /payload/test --exact {name} --nocapture --color never 2>&1");
-    let outcome = machine.carry_out(&command, LIMIT);
+    let number = |name| Some((name, std::env::var(name).ok()?.parse::<u64>().ok()?));
+    let passed: Vec<_> = PASSED.into_iter().filter_map(number).collect();
+    let limit = if passed.is_empty() { LIMIT } else { LONG };
+    let passed: String = passed.iter().map(|(name, value)| format!("{name}={value} ")).collect();
+    let command =
+        format!("{passed}{INSIDE}=1 /payload/test --exact {name} --nocapture --color never 2>&1");
+    let outcome = machine.carry_out(&command, limit);
+    for result in outcome.output.lines().filter(|line| line.starts_with("RESULT ")) {
+        println!("{result}");
+    }
     if let Some(reason) = outcome.output.lines().find_map(|line| line.strip_prefix("SKIPPED: ")) {
         skip(reason);
     }

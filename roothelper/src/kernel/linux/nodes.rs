@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 pub(super) use banger_proto::roothelper::Diskseq;
-use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Uid};
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Stat, Uid};
 
 use super::patience;
 use crate::OwnerUid;
@@ -30,12 +30,14 @@ fn name(number: DeviceNumber) -> String {
 }
 
 /// Opens the node of a device, and nothing that only has its name.
+///
+/// One component without a link is what `openat2` would be told, too, which systemd keeps from
+/// services that may make no set-uid file: it cannot look into what that call is given.
 pub(super) fn open(number: DeviceNumber, flags: OFlags) -> io::Result<OwnedFd> {
     let folder = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let devices = rustix::fs::open("/dev", folder, Mode::empty())?;
-    let within = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    let node =
-        rustix::fs::openat2(devices, name(number), flags | OFlags::CLOEXEC, Mode::empty(), within)?;
+    let alone = OFlags::NOFOLLOW | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let node = rustix::fs::openat(devices, name(number), flags | alone, Mode::empty())?;
     stat(node.as_fd(), number)?;
     Ok(node)
 }

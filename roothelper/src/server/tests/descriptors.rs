@@ -49,7 +49,8 @@ fn one_descriptor_is_for_one_attach() {
     let stage = Stage::new(Simulated::yes());
     let twice = [("AttachSnapshot", attach()), ("AttachSnapshot", attach())];
     let ended = calls(&stage, vec![descriptors(&base, 1)], &twice);
-    assert_eq!(ended[0].code(), tonic::Code::Unimplemented);
+    // It names no overlay, and asks for none to be made.
+    assert_eq!(ended[0].code(), tonic::Code::NotFound);
     assert_eq!(ended[1].code(), tonic::Code::InvalidArgument);
     assert_eq!(stage.polkit.questions().len(), 1);
     stage.log(2);
@@ -87,7 +88,8 @@ fn too_many_descriptors_close_the_connection_and_none_stays_open() {
     assert_eq!(stage.polkit.questions(), []);
     // Another connection is served on.
     let ended = calls(&stage, vec![descriptors(&base, 1)], &[("AttachSnapshot", attach())]);
-    assert_eq!(ended[0].code(), tonic::Code::Unimplemented);
+    // It names no overlay, and asks for none to be made.
+    assert_eq!(ended[0].code(), tonic::Code::NotFound);
     let (_, log) = stage.end();
     assert_eq!(log.len(), ways.len() + 1, "{log:#?}");
     // Each test has a process of its own: what is open now was open before.

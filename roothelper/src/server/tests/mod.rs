@@ -10,4 +10,5 @@ mod identity;
 mod life;
 mod messages;
 mod raw;
+mod snapshots;
 mod stage;

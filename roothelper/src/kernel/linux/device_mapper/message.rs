@@ -51,6 +51,8 @@ pub(super) const INACTIVE: u32 = 1 << 6;
 const BUFFER_FULL: u32 = 1 << 8;
 /// The question is about the table that is not in use.
 pub(super) const QUERY_INACTIVE: u32 = 1 << 12;
+/// A list is to tell uuids, too.
+pub(super) const WITH_UUIDS: u32 = 1 << 14;
 /// It is to be removed with its last user; it will be.
 pub(super) const DEFERRED_REMOVE: u32 = 1 << 17;
 

@@ -7,7 +7,7 @@ mod versions;
 use std::io;
 use std::os::fd::OwnedFd;
 
-use message::{ACTIVE, Call, DEFERRED_REMOVE, INACTIVE, Message, QUERY_INACTIVE};
+use message::{ACTIVE, Call, DEFERRED_REMOVE, INACTIVE, Message, QUERY_INACTIVE, WITH_UUIDS};
 pub(super) use versions::snapshot_target;
 
 use crate::kernel::device::{DeviceNumber, Life, Removal};
@@ -104,7 +104,7 @@ pub(super) fn remove(control: &OwnedFd, of: Ownership) -> io::Result<Removal> {
 pub(super) fn of_user(control: &OwnedFd, uid: OwnerUid) -> io::Result<Vec<Ownership>> {
     // The kernel leaves out all others; what is left is looked at all the same.
     let prefix = format!("{}{uid}-", crate::names::DM_UUID_PREFIX);
-    let answer = Message::of(&prefix).send(control, Call::List)?;
+    let answer = Message::of(&prefix).flags(WITH_UUIDS).send(control, Call::List)?;
     let mut found: Vec<_> = list::uuids(&answer)
         .into_iter()
         .filter_map(Ownership::from_dm_uuid)

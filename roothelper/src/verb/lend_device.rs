@@ -1,0 +1,69 @@
+//! Gives a device's node to the caller.
+
+use banger_proto::roothelper::{Change, LendDevice, LentDevice};
+use banger_proto::{Code, Refusal};
+
+use super::{Host, waiting};
+use crate::attached::find;
+use crate::kernel::Kernel;
+use crate::kernel::device::Device;
+use crate::undo::{Done, cannot, undoing};
+use crate::vm_lock::VmLock;
+use crate::{OwnerUid, Ownership, Permit, call};
+
+pub(crate) async fn lend_device(
+    permit: Permit<call::LendDevice>,
+    host: Host,
+) -> Result<LentDevice, Refusal> {
+    let (caller, call::LendDevice(request)) = permit.into_parts();
+    let lock = host.locks.lock(Ownership { uid: caller.uid(), vm: request.device.vm })?;
+    waiting(move || lend(&*host.kernel, &lock, &request)).await
+}
+
+/// What is to be done, by whom the node belongs to.
+fn plan(node_owner: Option<u32>, caller: OwnerUid) -> Result<Change, Refusal> {
+    match node_owner {
+        Some(0) => Ok(Change::Lent),
+        Some(uid) if uid == caller.get() => Ok(Change::None),
+        _ => Err(Refusal::new(Code::FailedPrecondition, "the device's node is somebody else's")
+            .hint("detach, and attach again")),
+    }
+}
+
+pub(super) fn lend(
+    kernel: &dyn Kernel,
+    lock: &VmLock,
+    request: &LendDevice,
+) -> Result<LentDevice, Refusal> {
+    let (of, diskseq) = (lock.of(), request.device.diskseq);
+    let device = find(kernel, of, diskseq)?;
+    let change = plan(device.node_owner, of.uid)?;
+    let numbers = (device.number.major, device.number.minor);
+    if change == Change::Lent {
+        give(kernel, &device, of.uid)?;
+        // What was lent is what was asked for, and stays so.
+        let now = find(kernel, of, diskseq)?;
+        if now.number != device.number || now.node_owner != Some(of.uid.get()) {
+            return Err(Refusal::new(Code::Aborted, "somebody changed the device meanwhile")
+                .hint("lend it again"));
+        }
+    }
+    Ok(LentDevice { change, numbers })
+}
+
+fn give(kernel: &dyn Kernel, device: &Device, to: OwnerUid) -> Result<(), Refusal> {
+    // Its first events must be over: what udev does on them is not to fall to the new owner.
+    if !kernel.udev_is_done(device).map_err(cannot("see what udev does"))? {
+        return Err(Refusal::new(Code::FailedPrecondition, "udev has not looked at the device")
+            .hint("systemctl status systemd-udevd"));
+    }
+    if !kernel.unused(device.of).map_err(cannot("see who has the device open"))? {
+        return Err(Refusal::new(Code::FailedPrecondition, "a program has the VM's device open")
+            .hint("sudo fuser --verbose /dev/dm-*"));
+    }
+    undoing(kernel, |undo| {
+        // Also when it fails half-way.
+        undo.did(Done::Lent(*device));
+        kernel.give_node(device, Some(to)).map_err(cannot("lend the device's node"))
+    })
+}

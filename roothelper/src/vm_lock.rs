@@ -1,0 +1,169 @@
+//! One call at a time about a VM, and how many VMs a user gets.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use banger_proto::{Code, Refusal};
+
+use crate::kernel::Kernel;
+use crate::undo::cannot;
+use crate::{Limits, Ownership};
+
+/// The VMs that calls are about just now.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct VmLocks {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// Each with what it was admitted to make: a device, and so many bytes of an overlay file.
+    busy: Mutex<BTreeMap<Ownership, Option<u64>>>,
+    /// Held while what is there is counted.
+    counting: Mutex<()>,
+}
+
+/// A VM that no other call is about. Dropping lets the next one in.
+#[derive(Debug)]
+pub(crate) struct VmLock {
+    locks: VmLocks,
+    of: Ownership,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl VmLocks {
+    /// Takes the VM, at once or not at all: who asks twice at a time does not know which of
+    /// the two answers counts.
+    pub(crate) fn lock(&self, of: Ownership) -> Result<VmLock, Refusal> {
+        let mut busy = locked(&self.inner.busy);
+        if busy.contains_key(&of) {
+            return Err(Refusal::new(Code::Aborted, "another call about this VM is under way")
+                .hint("ask again when it has ended"));
+        }
+        busy.insert(of, None);
+        Ok(VmLock { locks: self.clone(), of })
+    }
+}
+
+impl VmLock {
+    /// Whose VM it is.
+    pub(crate) const fn of(&self) -> Ownership {
+        self.of
+    }
+
+    /// Lets the VM have a device, and an overlay file of so many bytes that is to be made (none:
+    /// 0), when its owner may have one more. Blocks as the kernel does.
+    ///
+    /// What others were admitted to make and have not made yet counts too.
+    pub(crate) fn admit(
+        &self,
+        kernel: &dyn Kernel,
+        limits: &Limits,
+        overlay: u64,
+    ) -> Result<(), Refusal> {
+        let inner = &self.locks.inner;
+        let _one_at_a_time = locked(&inner.counting);
+        let (of, uid) = (self.of, self.of.uid);
+        let devices = kernel.devices_of(uid).map_err(cannot("count what this user has"))?;
+        let overlays = kernel.overlays_of(uid).map_err(cannot("count what this user has"))?;
+        let mut busy = locked(&inner.busy);
+        let coming = |other: &Ownership| *other != of && other.uid == uid;
+        let coming = busy
+            .iter()
+            .filter_map(|(&other, admitted)| Some((other, (*admitted)?)))
+            .filter(|(other, _)| coming(other));
+        let (mut vms, mut bytes) = (0u32, 0u64);
+        for (other, overlay) in coming {
+            vms += u32::from(devices.iter().all(|device| device.of != other));
+            if overlays.iter().all(|file| file.vm != other.vm) {
+                bytes = bytes.saturating_add(overlay);
+            }
+        }
+        for device in devices.iter().filter(|device| device.of != of) {
+            vms += u32::from(device.of.uid == uid);
+        }
+        for file in &overlays {
+            bytes = bytes.saturating_add(file.size);
+        }
+        let exhausted = |hint| {
+            move |error: crate::LimitExceeded| {
+                Refusal::from_error(Code::ResourceExhausted, &error).hint(hint)
+            }
+        };
+        limits.check_vms(vms).map_err(exhausted(
+            "stop another VM; an administrator can raise `vms` in /etc/banger/roothelper.toml",
+        ))?;
+        if overlay > 0 {
+            limits.check_overlay(bytes, overlay).map_err(exhausted(
+                "remove a VM; an administrator can raise `overlays` in /etc/banger/roothelper.toml",
+            ))?;
+        }
+        busy.insert(of, Some(overlay));
+        Ok(())
+    }
+}
+
+impl Drop for VmLock {
+    fn drop(&mut self) {
+        locked(&self.locks.inner.busy).remove(&self.of);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::OwnerUid;
+    use crate::kernel::Devices;
+    use crate::kernel::simulated::Simulated;
+    use banger_proto::VmId;
+
+    fn vm(uid: u32) -> Ownership {
+        Ownership { uid: OwnerUid::new(uid).unwrap(), vm: VmId::random() }
+    }
+
+    #[test]
+    fn a_vm_is_one_calls_alone_and_another_users_vm_of_the_same_id_is_another() {
+        let locks = VmLocks::default();
+        let of = vm(1000);
+        let lock = locks.lock(of).unwrap();
+        assert_eq!(locks.lock(of).unwrap_err().code, Code::Aborted);
+        let other = locks.lock(Ownership { uid: OwnerUid::new(1001).unwrap(), ..of }).unwrap();
+        drop(lock);
+        drop((locks.lock(of).unwrap(), other));
+        assert!(locked(&locks.inner.busy).is_empty());
+    }
+
+    #[test]
+    fn what_is_coming_counts_and_nothing_counts_twice() {
+        let (locks, kernel) = (VmLocks::default(), Simulated::default());
+        let limits = Limits { vms: 2, overlay_quota_bytes: 100, ..Limits::default() };
+        let (first, second, third) = (vm(1000), vm(1000), vm(1000));
+        let lock = locks.lock(first).unwrap();
+        let admit = |lock: &VmLock, bytes| lock.admit(&kernel, &limits, bytes);
+        admit(&lock, 60).unwrap();
+        // It may change its mind, and is no other.
+        admit(&lock, 60).unwrap();
+        let other = locks.lock(second).unwrap();
+        let refused = admit(&other, 41).unwrap_err();
+        assert_eq!(refused.code, Code::ResourceExhausted);
+        assert!(refused.message.contains("101, more than the limit of 100"), "{refused:?}");
+        admit(&other, 40).unwrap();
+        assert!(admit(&locks.lock(third).unwrap(), 0).is_err());
+        // Another user has limits of its own.
+        admit(&locks.lock(vm(1001)).unwrap(), 100).unwrap();
+
+        // Made, it is counted once.
+        kernel.make_device(first).unwrap();
+        kernel.create_overlay(first, 60).unwrap();
+        admit(&other, 40).unwrap();
+        drop(lock);
+        admit(&other, 40).unwrap();
+        drop(other);
+        let third = locks.lock(third).unwrap();
+        assert!(admit(&third, 41).is_err());
+        admit(&third, 40).unwrap();
+    }
+}
