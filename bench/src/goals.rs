@@ -51,6 +51,7 @@ const GOALS: &[Goal] = &[
     goal("import-70000", "one stream", What::Net, 1.3),
     goal("import-70000", "arcbox-ext4", What::Whole, 1.0),
     goal("import-70000", "mke2fs -d", What::Whole, 1.0),
+    goal("insert-1", "into 1,000", What::Net, 1.5),
     goal("insert-100", "into 1,000", What::Net, 1.5),
     goal("grow-64g", "resize2fs", What::Whole, 1.0),
 ];

@@ -41,10 +41,11 @@ pub fn measure_all(at: &Path, only: Option<&str>, rounds: usize) -> Result<Vec<M
         measured.push(bench.disk(work, gib * GIB, files)?);
     }
     type Work = fn(&Bench, &'static str) -> Result<Measured>;
-    let others: [(_, Work); 5] = [
+    let others: [(_, Work); 6] = [
         ("patch-8", Bench::patch),
         ("put-200", Bench::put),
         ("import-70000", Bench::import),
+        ("insert-1", Bench::insert),
         ("insert-100", Bench::insert),
         ("grow-64g", Bench::grow),
     ];
@@ -306,7 +307,8 @@ impl Bench {
         Ok(Measured { work, title, sides, written: None })
     }
 
-    /// Into a directory of 1,000 and of 100,000.
+    /// Into a directory of 1,000 and of 100,000: one name, for which both have as much to write,
+    /// and a hundred, which fall into nearly as many blocks of the large one.
     fn insert(&self, work: &'static str) -> Result<Measured> {
         let filled = |names: u32| {
             self.file(&format!("filled-{names}.ext4"), |path| {
@@ -320,23 +322,41 @@ impl Bench {
                 Ok(())
             })
         };
+        let names = if work == "insert-1" { 1 } else { 100 };
         let (few, many) = (filled(1000)?, filled(100_000)?);
         let (few_out, many_out) = (self.path("few.ext4"), self.path("many.ext4"));
+        let nothing = self.file("nothing.flat", |path| Ok(fs::write(path, b"")?))?;
+        let plan = |base: &Path, out: &Path, name: &str| -> Result<_> {
+            copy(base, out)?;
+            let plan = Plan::of(ours::open(out)?, |disk| ours::insert(disk, names))?;
+            assert_clean(out)?;
+            let bytes = plan.bytes();
+            Ok((self.plan(name, &plan)?, bytes))
+        };
+        let (few_plan, _) = plan(&few, &few_out, "few.plan")?;
+        let (many_plan, written) = plan(&many, &many_out, "many.plan")?;
+        let floor = |name, plan: &Path, out: &Path| {
+            let size = fs::metadata(out)?.len().to_string();
+            Side::own(name, &["floor", text(plan)?, text(&nothing)?, text(out)?, &size])
+        };
+        let count = names.to_string();
         let sides = [
             Side::own("nothing", &["nothing"])?,
-            Side::own("into 1,000", &["insert", text(&few_out)?, "100"])?,
-            Side::own("banger", &["insert", text(&many_out)?, "100"])?,
+            floor("floor into 1,000", &few_plan, &few_out)?,
+            Side::own("into 1,000", &["insert", text(&few_out)?, &count])?,
+            floor("floor", &many_plan, &many_out)?,
+            Side::own("banger", &["insert", text(&many_out)?, &count])?,
         ];
         let sides = rounds(&sides, self.rounds, |side| match side {
-            "banger" => copy(&many, &many_out),
+            "banger" | "floor" => copy(&many, &many_out),
             "nothing" => Ok(()),
             _ => copy(&few, &few_out),
         })?;
-        assert_clean(&many_out)?;
         gone(&few_out)?;
         gone(&many_out)?;
-        let title = "100 new names into a directory of 100,000".to_owned();
-        Ok(Measured { work, title, sides, written: None })
+        let what = if names == 1 { "One new name" } else { "100 new names" };
+        let title = format!("{what} into a directory of 100,000");
+        Ok(Measured { work, title, sides, written: Some(written) })
     }
 
     fn grow(&self, work: &'static str) -> Result<Measured> {

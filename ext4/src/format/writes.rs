@@ -124,8 +124,8 @@ impl Writes {
                 rest.next_if(|(offset, next)| *offset == end && next.small().is_some())
             {
                 end += next.len();
-                let whole = whole.get_or_insert_with(|| first.to_vec());
-                whole.extend(next.small().into_iter().flat_map(|next| next.iter()));
+                let next = next.small().map_or(&[][..], |next| next);
+                whole.get_or_insert_with(|| first.to_vec()).extend_from_slice(next);
             }
             joined.push((offset, whole.map_or(bytes, Bytes::from)));
         }

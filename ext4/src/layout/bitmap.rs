@@ -64,13 +64,27 @@ fn part_of_word(number: u32, range: &Range<u32>) -> u64 {
     below(range.end) & !below(range.start)
 }
 
+/// The 64-bit words that lie among the first `len` bits as a whole, and how many bits those have.
+fn whole_words(bitmap: &[u8], len: u32) -> (&[[u8; 8]], u32) {
+    let (whole, _) = bitmap.as_chunks::<8>();
+    let whole = whole.get(..len as usize / 64).unwrap_or(whole);
+    (whole, whole.len() as u32 * 64)
+}
+
 /// Clear bits among the first `len`.
 #[must_use]
 pub fn count_clear(bitmap: &[u8], len: u32) -> u32 {
-    let words = (0..).zip(words(bitmap)).take(len.div_ceil(64) as usize);
-    let clear = |(n, word): (u32, u64)| (!word & part_of_word(n, &(0..len))).count_ones();
+    let (whole, bits) = whole_words(bitmap, len);
+    // Far from going over, and several at once where that is not looked for.
+    let count =
+        |sum: u32, word: &[u8; 8]| sum.wrapping_add(u64::from_le_bytes(*word).count_zeros());
+    let clear = whole.iter().fold(0, count);
+    let rest = bitmap.get(bits as usize / 8..).unwrap_or_default();
+    let left = len - bits;
+    let words = (0..).zip(words(rest)).take(left.div_ceil(64) as usize);
+    let in_rest = |(n, word): (u32, u64)| (!word & part_of_word(n, &(0..left))).count_ones();
     // Behind its end a bitmap counts as set.
-    words.map(clear).sum::<u32>() - padding(bitmap, len)
+    clear + words.map(in_rest).sum::<u32>() - padding(rest, left)
 }
 
 /// Bits that [`words`] adds behind the end of a bitmap, among the first `len`.
@@ -91,8 +105,20 @@ pub fn any_set(bitmap: &[u8], range: Range<u32>) -> bool {
 /// True when every bit of `must` among the first `len` is set in the bitmap too.
 #[must_use]
 pub fn covers(bitmap: &[u8], must: &[u8], len: u32) -> bool {
-    let words = (0..).zip(words(must).zip(words(bitmap))).take(len.div_ceil(64) as usize);
-    let mut missing = words.map(|(n, (must, is))| must & !is & part_of_word(n, &(0..len)));
+    let ((whole, bits), (must_whole, must_bits)) =
+        (whole_words(bitmap, len), whole_words(must, len));
+    let bits = bits.min(must_bits);
+    let missing = |all, (is, must): (&[u8; 8], &[u8; 8])| {
+        all | u64::from_le_bytes(*must) & !u64::from_le_bytes(*is)
+    };
+    if whole.iter().zip(must_whole).fold(0, missing) != 0 {
+        return false;
+    }
+    let from = bits as usize / 8;
+    let (rest, left) = (bitmap.get(from..).unwrap_or_default(), len - bits);
+    let must = must.get(from..).unwrap_or_default();
+    let words = (0..).zip(words(must).zip(words(rest))).take(left.div_ceil(64) as usize);
+    let mut missing = words.map(|(n, (must, is))| must & !is & part_of_word(n, &(0..left)));
     missing.all(|word| word == 0)
 }
 

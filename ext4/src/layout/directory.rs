@@ -81,6 +81,11 @@ impl<'a> Iterator for DirEntries<'a> {
 }
 
 impl<'a> DirEntries<'a> {
+    /// Goes on at a byte at which an entry begins.
+    pub(crate) fn starting_at(self, offset: usize) -> Self {
+        Self { offset, ..self }
+    }
+
     /// Behind a damaged entry nothing can be found.
     #[cold]
     fn end(&mut self, what: &str) -> Result<DirEntry<'a>> {

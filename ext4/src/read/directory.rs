@@ -111,20 +111,22 @@ impl Filesystem {
         Ok((bytes, tail))
     }
 
-    /// The entries of such a block that are in use, but `.` and `..`.
+    /// The entries of such a block that are in use, but `.` and `..`; `from` is where one begins.
     pub(crate) fn entries_in<'a>(
         &self,
         (bytes, tail): (&'a [u8], bool),
+        from: usize,
     ) -> impl Iterator<Item = Result<DirEntry<'a>>> + use<'a> {
-        directory::entries(bytes, tail, self.has_types()).filter(is_shown)
+        directory::entries(bytes, tail, self.has_types()).starting_at(from).filter(is_shown)
     }
 
     /// As [`Self::entries_in`], for who only compares names with possible ones.
     pub(crate) fn records_in<'a>(
         &self,
         (bytes, tail): (&'a [u8], bool),
+        from: usize,
     ) -> impl Iterator<Item = Result<DirEntry<'a>>> + use<'a> {
-        directory::records(bytes, tail, self.has_types()).filter(is_shown)
+        directory::records(bytes, tail, self.has_types()).starting_at(from).filter(is_shown)
     }
 
     fn entries_of(
@@ -165,7 +167,7 @@ impl Filesystem {
 
     /// Searches one leaf for a name.
     pub(super) fn find_in_block(&self, block: &[u8], name: &[u8]) -> Result<Option<u32>> {
-        for entry in self.records_in((block, self.checksums().metadata)) {
+        for entry in self.records_in((block, self.checksums().metadata), 0) {
             let entry = entry?;
             if entry.name == name {
                 return Ok(Some(entry.inode));
