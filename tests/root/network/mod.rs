@@ -17,3 +17,19 @@ mod place;
 mod rules;
 mod served;
 mod walls;
+
+use std::process::Command;
+
+use banger_tests::testbed::inside;
+
+#[test]
+fn the_walls_stand_on_a_distributions_kernel_too() {
+    inside(|| {
+        let own = std::env::current_exe().unwrap();
+        let what = ["network::pinned", "network::walls", "--test-threads=1", "--nocapture"];
+        let output = Command::new(own).args(what).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("test result: ok. 6 passed"), "{said}{errors}");
+    });
+}

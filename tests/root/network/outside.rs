@@ -32,13 +32,9 @@ impl Elsewhere {
 
     /// What passes there.
     fn listen(&self) -> Card {
-        let script = std::fs::read_to_string(
-            banger_tests::repository().join("tests/root/network/frames.py"),
-        );
         let mut command = Command::new("nsenter");
-        command.args(["--target", &self.0.id().to_string(), "--net", "/usr/bin/python3", "-c"]);
-        command.arg(script.unwrap()).args(["packet", "eth1"]);
-        Card::start(command).unwrap()
+        command.args(["--target", &self.0.id().to_string(), "--net"]);
+        Card::start(command, ["packet", "eth1"]).unwrap()
     }
 }
 

@@ -10,7 +10,7 @@ use banger_proto::VmId;
 use banger_roothelper::kernel::network::{Guest, Rules, hardware};
 use banger_roothelper::kernel::{Linux, Network};
 use banger_roothelper::{Names, OwnerUid, Ownership, Pool};
-use banger_tests::{repository, root, skip};
+use banger_tests::{root, skip};
 
 use super::frame::{self, Frame};
 
@@ -34,7 +34,7 @@ pub(crate) fn is_alone() -> bool {
         skip("networks are made by root");
         return false;
     };
-    for program in ["ip", "nft", "python3"] {
+    for program in ["ip", "nft", "perl"] {
         assert!(root::has(program), "{program} is not installed: use `make test`");
     }
     let test = std::thread::current();
@@ -119,26 +119,24 @@ impl Card {
     pub(crate) fn opened_by(uid: u32, tap: &str) -> Result<Self, String> {
         let mut command = Command::new("setpriv");
         let id = [format!("--reuid={uid}"), format!("--regid={uid}")];
-        command.args(id).args([
-            "--clear-groups",
-            "--bounding-set=-all",
-            "--no-new-privs",
-            "/usr/bin/python3",
-        ]);
-        // The path to the repository may be closed to others.
-        let text = std::fs::read_to_string(script()).unwrap();
-        command.args(["-c", &text, "tap", tap]);
-        Self::start(command)
+        command.args(id).args(["--clear-groups", "--bounding-set=-all", "--no-new-privs"]);
+        let card = Self::start(command, ["tap", tap])?;
+        // The bridge hears a little later that somebody has it open.
+        sh(&format!(
+            "for i in $(seq 500); do ip -details link show {tap} | grep -q 'state forwarding' && exit; \
+             sleep 0.02; done; exit 1"
+        ));
+        Ok(card)
     }
 
     /// What passes an interface of the host's.
     pub(crate) fn listen(interface: &str) -> Self {
-        let mut command = Command::new("/usr/bin/python3");
-        command.arg(script()).args(["packet", interface]);
-        Self::start(command).unwrap()
+        Self::start(Command::new("env"), ["packet", interface]).unwrap()
     }
 
-    pub(crate) fn start(mut command: Command) -> Result<Self, String> {
+    /// Somebody whom this command starts in a place of its own.
+    pub(crate) fn start(mut command: Command, what: [&str; 2]) -> Result<Self, String> {
+        command.args(["perl", "-e", include_str!("frames.pl")]).args(what);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let to = child.stdin.take().unwrap();
@@ -235,8 +233,4 @@ impl Drop for Card {
     fn drop(&mut self) {
         self.end();
     }
-}
-
-fn script() -> std::path::PathBuf {
-    repository().join("tests/root/network/frames.py")
 }
