@@ -34,10 +34,13 @@ const GROUPS: &[(&str, &[&str])] = &[
         "Filesystem images",
         &["ext4 ls", "ext4 cat", "ext4 cp", "ext4 put", "ext4 stat", "ext4 check"],
     ),
-    ("This computer", &["doctor", "gc", "config", "daemon", "completions", "version", "help"]),
+    (
+        "This computer",
+        &["doctor", "gc", "config", "helper log", "daemon", "completions", "version", "help"],
+    ),
 ];
 /// What has no group: it says everything once more.
-const UNGROUPED: &[&str] = &["vm", "image", "ext4"];
+const UNGROUPED: &[&str] = &["vm", "image", "ext4", "helper"];
 
 /// Widest help that is easy to read.
 const WIDEST: usize = 100;

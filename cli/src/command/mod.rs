@@ -6,6 +6,7 @@ mod daemon;
 mod doctor;
 mod ext4;
 mod gc;
+mod helper;
 mod image;
 mod man;
 #[cfg(test)]
@@ -18,6 +19,7 @@ use clap::Subcommand;
 pub(crate) use config::ConfigCommand;
 pub(crate) use daemon::DaemonCommand;
 pub(crate) use ext4::Ext4Command;
+pub(crate) use helper::HelperCommand;
 pub(crate) use image::ImageCommand;
 pub(crate) use vm::{NoVariable, VmCommand};
 
@@ -46,6 +48,9 @@ pub(crate) enum Command {
     Gc(gc::Arguments),
     /// Find out whether VMs run here, and what to do when they do not
     Doctor(doctor::Arguments),
+    /// The root helper, where it is installed
+    #[command(subcommand)]
+    Helper(HelperCommand),
     /// The daemon behind this command
     #[command(subcommand)]
     Daemon(DaemonCommand),
@@ -86,6 +91,7 @@ impl Command {
             Self::Config(config) => config.run(terminal).await,
             Self::Gc(gc) => gc.run(terminal).await,
             Self::Doctor(doctor) => doctor.run(terminal).await,
+            Self::Helper(helper) => helper.run(terminal).await,
             Self::Daemon(daemon) => daemon.run(terminal).await,
             Self::Version(version) => version.run(terminal).await,
             Self::Completions(completions) => completions.run(terminal),

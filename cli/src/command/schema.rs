@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
 
-use super::{config, doctor, ext4, gc, image, version, vm};
+use super::{config, doctor, ext4, gc, helper, image, version, vm};
 use crate::terminal::{JsonError, JsonTimings};
 
 /// A file of `docs/schema`, what it describes, and the commands that print it.
@@ -37,6 +37,12 @@ fn rows() -> Vec<Row> {
         ("config.json", "Every setting", schema::<Vec<config::Json<'_>>>(), &["config show"]),
         ("doctor.json", "Whether VMs run here", schema::<doctor::Json<'_>>(), &["doctor"]),
         ("garbage.json", "What has no owner", schema::<Vec<gc::Json<'_>>>(), &["gc"]),
+        (
+            "helper-log.json",
+            "The root helper's log",
+            schema::<Vec<helper::Entry>>(),
+            &["helper log"],
+        ),
         ("address.json", "Where a guest is", schema::<vm::JsonAddress>(), &["ip"]),
         ("port-list.json", "Published ports", schema::<Vec<vm::JsonPort>>(), &["port"]),
         ("version.json", "Versions", schema::<version::Json>(), &["version"]),

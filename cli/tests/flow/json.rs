@@ -18,6 +18,7 @@ const LINES: &[(&str, &[&[&str]])] = &[
     ("banger ext4 ls", &[&["ext4", "ls", "/dev/null", "--json"]]),
     ("banger ext4 stat", &[&["ext4", "stat", "/dev/null", "/plain", "--json"]]),
     ("banger gc", &[&["gc", "--dry-run", "--json"]]),
+    ("banger helper log", &[&["helper", "log", "--json"]]),
     ("banger image inspect", &[&["image", "inspect", "debian", "--json"]]),
     ("banger image ls", &[&["image", "ls", "--json"]]),
     ("banger inspect", &[&["inspect", "web", "--json"], &["inspect", "stopped", "--json"]]),
@@ -65,6 +66,7 @@ fn every_command_prints_what_its_schema_says() {
         "every command of the index has lines here"
     );
     let place = Place::new(&[]);
+    place.journal(&[crate::helper_log::ENTRY], "");
     let mut printed = Vec::new();
     for (command, file) in &index {
         for line in lines[command.as_str()] {

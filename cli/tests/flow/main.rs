@@ -8,6 +8,7 @@ mod cp;
 mod daemon;
 mod everyday;
 mod guest;
+mod helper_log;
 mod json;
 mod place;
 mod run;

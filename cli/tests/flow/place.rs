@@ -61,7 +61,7 @@ impl Place {
         fs::set_permissions(folder, PermissionsExt::from_mode(0o755)).unwrap();
     }
 
-    fn programs(&self) -> PathBuf {
+    pub(crate) fn programs(&self) -> PathBuf {
         self.base.path().join("bin")
     }
 
