@@ -38,6 +38,11 @@ BANGER_WORKER_HOSTILE=${BANGER_WORKER_HOSTILE:-3000} \
     proof "hostile filesystems given to the root helper's worker" hostile_filesystems_harm_nobody_but_their_worker
 BANGER_WORKER_CALLS=${BANGER_WORKER_CALLS:-200} proof "what a call of the worker costs" the_cost_of_a_call
 
+BANGER_HELPER_KILLS=${BANGER_HELPER_KILLS:-500} proof "the root helper killed while it makes and removes snapshots" \
+    a_helper_that_is_killed_leaves_nothing_that_the_next_does_not_mend
+BANGER_HELPER_SNAPSHOTS=${BANGER_HELPER_SNAPSHOTS:-200} proof "200 snapshots at once" \
+    many_attach_at_once_and_each_vm_is_made_once
+
 BANGER_PARALLEL_VMS=${BANGER_PARALLEL_VMS:-20} BANGER_PARALLEL_ROUNDS=${BANGER_PARALLEL_ROUNDS:-10} \
     proof "20 guests beside each other, 10 times" guests_live_beside_each_other_and_leave_nothing
 

@@ -7,14 +7,10 @@ use banger_proto::{Refusal, VmId};
 use banger_tests::testbed::inside_with_helper as inside;
 
 use crate::asking::{User, left, members};
-use crate::sh;
+use crate::{number, sh};
 
 /// Kills when `BANGER_HELPER_KILLS` says nothing.
 const KILLS: u64 = 2;
-
-fn number(name: &str, otherwise: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
-}
 
 /// Numbers that a seed brings again: splitmix64.
 struct Numbers(u64);

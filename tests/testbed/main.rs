@@ -19,3 +19,8 @@ fn sh(line: &str) -> String {
     assert!(output.status.success(), "{line}: {}\n{said}{errors}", output.status);
     said.trim_end().to_owned()
 }
+
+/// A number of the environment, which the host passes on, or else another.
+fn number(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
+}

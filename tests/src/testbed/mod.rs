@@ -35,7 +35,7 @@ const LIMIT: Duration = Duration::from_secs(150);
 const LONG: Duration = Duration::from_secs(7200);
 
 /// Variables that a test finds inside, too: numbers that say how long it goes on, and from where.
-const PASSED: [&str; 2] = ["BANGER_SEED", "BANGER_HELPER_KILLS"];
+const PASSED: [&str; 3] = ["BANGER_SEED", "BANGER_HELPER_KILLS", "BANGER_HELPER_SNAPSHOTS"];
 
 /// Runs `test`, the body of the test that calls this, in a machine of its own: there this same
 /// program is started again for this one test.
