@@ -7,13 +7,13 @@ use crate::{Disk, Result};
 /// Bytes of a first read, and what reads begin at multiples of.
 const LEAST: u64 = 8 << 10;
 /// Most bytes of a read ahead.
-const MOST: u64 = 128 << 10;
+const MOST: u64 = 64 << 10;
 /// Places that are read in order at the same time: an inode table, directories, contents.
 const WINDOWS: usize = 4;
 
-/// Reads of a few hundred bytes that follow one another become reads of up to 128 KiB. For
+/// Reads of a few hundred bytes that follow one another become reads of up to 64 KiB. For
 /// filesystems that nobody changes meanwhile, read in the order in which they were filled,
-/// such as a seed; takes at most 512 KiB of memory.
+/// such as a seed; takes at most 256 KiB of memory.
 pub struct ReadAhead {
     below: Arc<dyn Disk>,
     /// The one that was used last comes first.
@@ -65,14 +65,14 @@ impl Disk for ReadAhead {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
         let length = buffer.len() as u64;
         let rest = self.below.len().saturating_sub(offset);
-        if length == 0 || length > LEAST.min(rest) {
-            return self.below.read_at(offset, buffer);
-        }
         let mut windows = self.windows();
         let known = windows.iter().position(|window| window.part(offset, buffer.len()).is_some());
         if let Some(known) = known {
             // Brings it to the front.
             windows.get_mut(..=known).into_iter().for_each(|windows| windows.rotate_right(1));
+        } else if length == 0 || length > LEAST.min(rest) {
+            // What is long is not read ahead of, and comes from what was where that has all of it.
+            return self.below.read_at(offset, buffer);
         } else {
             let before = windows.iter().position(|window| window.leads_to(offset));
             let mut window = match before {
@@ -87,7 +87,12 @@ impl Disk for ReadAhead {
             let start = offset / LEAST * LEAST;
             let end = (start + ahead).max(offset + length).min(self.below.len());
             window.start = start;
-            window.bytes.resize((end - start) as usize, 0);
+            let length = (end - start) as usize;
+            if window.bytes.capacity() < length {
+                // What it held is not taken along.
+                window.bytes = vec![0; length];
+            }
+            window.bytes.resize(length, 0);
             self.below.read_at(start, &mut window.bytes)?;
             windows.insert(0, window);
         }

@@ -6,8 +6,9 @@ use crate::{Disk, Result, le};
 
 /// Bytes up to which a call more costs more than a copy.
 const SMALL: usize = 16 << 10;
-/// Bytes that are made and written at once.
-const PIECE: usize = 64 << 10;
+/// Bytes that are made and written at once, up to a multiple of it: what is written across more
+/// pieces of the page cache costs more.
+const PIECE: u64 = 64 << 10;
 
 /// What one write writes, some of it several times.
 #[derive(Debug, Clone)]
@@ -76,12 +77,15 @@ impl Pointers {
     }
 
     fn write(&self, disk: &dyn Disk, mut offset: u64) -> Result<()> {
-        let at_once = (PIECE / self.block_size).clamp(1, self.blocks.max(1) as usize);
-        let mut piece = vec![0; at_once * self.block_size];
+        let size = self.block_size as u64;
+        let mut piece = vec![0; PIECE.min(self.len()) as usize];
         let mut number = 0;
         while number < self.blocks {
+            let room = ((PIECE - offset % PIECE) / size) as usize * self.block_size;
+            let room = room.min(piece.len());
             let mut filled = 0;
-            for (n, block) in (number..self.blocks).zip(piece.chunks_exact_mut(self.block_size)) {
+            let blocks = piece.get_mut(..room).unwrap_or_default();
+            for (n, block) in (number..self.blocks).zip(blocks.chunks_exact_mut(self.block_size)) {
                 // The numbers of the piece before lie in the same places.
                 for (k, first) in self.first.iter().enumerate() {
                     le::put(block, k * 4, (first + u64::from(n)) as u32);

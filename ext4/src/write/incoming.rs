@@ -32,11 +32,10 @@ impl Incoming {
             self.flush(disk)?;
         }
         let end = self.ready + len;
-        if self.buffer.len() < end {
-            if large {
-                // As it grows it is not copied: what is not filled takes no memory.
-                self.buffer.reserve_exact(CHUNK.max(end) - self.buffer.len());
-            }
+        if large && self.buffer.is_empty() {
+            // As it is filled it is not copied: what is not takes no memory.
+            self.buffer = vec![0; CHUNK.max(end)];
+        } else if self.buffer.len() < end {
             self.buffer.resize(end, 0);
         }
         Ok(self.buffer.get_mut(self.ready..end).unwrap_or_default())
