@@ -1,6 +1,6 @@
 //! Gives a device's node to the caller.
 
-use banger_proto::roothelper::{Change, LendDevice, LentDevice};
+use banger_proto::roothelper::{Change, Diskseq, LendDevice, LentDevice};
 use banger_proto::{Code, Refusal};
 
 use super::{Host, waiting};
@@ -38,20 +38,13 @@ pub(super) fn lend(
     let (of, diskseq) = (lock.of(), request.device.diskseq);
     let device = find(kernel, of, diskseq)?;
     let change = plan(device.node_owner, of.uid)?;
-    let numbers = (device.number.major, device.number.minor);
     if change == Change::Lent {
-        give(kernel, &device, of.uid)?;
-        // What was lent is what was asked for, and stays so.
-        let now = find(kernel, of, diskseq)?;
-        if now.number != device.number || now.node_owner != Some(of.uid.get()) {
-            return Err(Refusal::new(Code::Aborted, "somebody changed the device meanwhile")
-                .hint("lend it again"));
-        }
+        give(kernel, &device, diskseq)?;
     }
-    Ok(LentDevice { change, numbers })
+    Ok(LentDevice { change, numbers: (device.number.major, device.number.minor) })
 }
 
-fn give(kernel: &dyn Kernel, device: &Device, to: OwnerUid) -> Result<(), Refusal> {
+fn give(kernel: &dyn Kernel, device: &Device, diskseq: Diskseq) -> Result<(), Refusal> {
     // Its first events must be over: what udev does on them is not to fall to the new owner.
     if !kernel.udev_is_done(device).map_err(cannot("see what udev does"))? {
         return Err(Refusal::new(Code::FailedPrecondition, "udev has not looked at the device")
@@ -64,6 +57,14 @@ fn give(kernel: &dyn Kernel, device: &Device, to: OwnerUid) -> Result<(), Refusa
     undoing(kernel, |undo| {
         // Also when it fails half-way.
         undo.did(Done::Lent(*device));
-        kernel.give_node(device, Some(to)).map_err(cannot("lend the device's node"))
+        let to = device.of.uid;
+        kernel.give_node(device, Some(to)).map_err(cannot("lend the device's node"))?;
+        // What was lent is what was asked for, and stays so.
+        let now = find(kernel, device.of, diskseq)?;
+        if now.number == device.number && now.node_owner == Some(to.get()) {
+            return Ok(());
+        }
+        Err(Refusal::new(Code::Aborted, "somebody changed the device meanwhile")
+            .hint("lend it again"))
     })
 }

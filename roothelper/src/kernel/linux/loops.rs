@@ -34,6 +34,8 @@ const AUTOCLEAR: u32 = 4;
 /// Bytes that a loop device counts in.
 const BLOCK: u32 = 512;
 
+/// How many devices may go between being made and being opened.
+const VANISHED: u32 = 8;
 /// How long a device that is let go may be held by who looks at it just then: udev.
 const LETTING_GO: Duration = Duration::from_secs(5);
 /// Where all block devices are.
@@ -61,6 +63,7 @@ fn change(control: &OwnedFd, call: u64, number: LoopNumber) -> io::Result<()> {
 
 pub(super) fn claim() -> io::Result<(LoopNumber, OwnedFd)> {
     let control = loop_control()?;
+    let mut vanished = 0;
     for number in LoopNumber::all() {
         match change(&control, ADD, number) {
             Ok(()) => {}
@@ -69,10 +72,14 @@ pub(super) fn claim() -> io::Result<(LoopNumber, OwnedFd)> {
         }
         match nodes::open(number.device(), OFlags::RDWR) {
             Ok(node) => return Ok((number, node)),
-            // Somebody thought that nobody wanted it.
+            // Somebody thought that nobody wanted it, which does not happen again and again.
             Err(error)
-                if error.kind() == io::ErrorKind::NotFound
-                    || error.raw_os_error() == Some(libc::ENXIO) => {}
+                if vanished < VANISHED
+                    && (error.kind() == io::ErrorKind::NotFound
+                        || error.raw_os_error() == Some(libc::ENXIO)) =>
+            {
+                vanished += 1;
+            }
             Err(error) => {
                 change(&control, REMOVE, number)?;
                 return Err(error);

@@ -56,6 +56,8 @@ pub struct State {
     pub steps: usize,
     /// Steps that fail, and change nothing.
     pub failing: BTreeSet<usize>,
+    /// The step that waits until this is another or none: meanwhile a test does something.
+    pub waiting_at: Option<usize>,
     /// The step at which the helper is killed: it and all later ones fail. What is held is let
     /// go as the kernel does it, by dropping.
     pub cut: Option<usize>,
@@ -77,6 +79,7 @@ impl Default for Simulated {
                 udev_hangs: false,
                 steps: 0,
                 failing: BTreeSet::new(),
+                waiting_at: None,
                 cut: None,
             })),
             images: Images::default(),
@@ -98,6 +101,11 @@ impl Simulated {
         let mut state = self.state();
         state.steps += 1;
         let now = state.steps;
+        while state.waiting_at == Some(now) {
+            drop(state);
+            std::thread::sleep(std::time::Duration::from_millis(1));
+            state = self.state();
+        }
         if state.failing.contains(&now) || state.cut.is_some_and(|cut| now >= cut) {
             return Err(io::Error::other(format!("step {now} fails")));
         }

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use banger_proto::roothelper::{AttachSnapshot, Change, DetachSnapshot, Interaction};
 use banger_proto::{Code, VmId};
@@ -45,6 +46,57 @@ fn of_fifty_attaches_of_one_vm_one_makes_it_and_the_rest_find_it_or_are_told_to_
         helper.detach_snapshot(detach).await.unwrap()
     });
     assert_eq!(detached, Change::Removed);
+    let state = stage.kernel.state();
+    assert!(state.loops.is_empty() && state.devices.is_empty(), "{state:#?}");
+}
+
+#[test]
+fn a_client_that_leaves_at_any_step_is_not_missed() {
+    let stage = Stage::new(Simulated::yes());
+    let (base, vm, interaction) = (base_image(), VmId::random(), Interaction::Never);
+    let base: Arc<OwnedFd> = Arc::new(File::open(base.path()).unwrap().into());
+    let request = AttachSnapshot { vm, interaction, create_overlay: true, free_bytes: 0 };
+    let detach = || {
+        let request = DetachSnapshot { vm, diskseq: None, interaction };
+        asks(ALICE, &stage.socket(), async |mut helper| helper.detach_snapshot(request).await)
+    };
+    let attach = || {
+        asks(ALICE, &stage.socket(), async |helper| {
+            helper.attach_snapshot(request, Arc::clone(&base)).await
+        })
+    };
+    // The first makes the overlay file, too.
+    attach().unwrap();
+    detach().unwrap();
+    let begun = stage.kernel.state().steps;
+    attach().unwrap();
+    let steps = stage.kernel.state().steps - begun;
+    detach().unwrap();
+    for step in 1..=steps {
+        let at = stage.kernel.state().steps + step;
+        stage.kernel.state().waiting_at = Some(at);
+        asks(ALICE, &stage.socket(), async |helper| {
+            let attaching = helper.attach_snapshot(request, Arc::clone(&base));
+            let there = async {
+                while stage.kernel.state().steps < at {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            };
+            // The call is dropped, and so is the connection.
+            tokio::select! { biased; () = there => {} answer = attaching => panic!("{answer:?}") }
+        });
+        assert_eq!(detach().unwrap_err().code, Code::Aborted, "step {step} of {steps}");
+        stage.kernel.state().waiting_at = None;
+        // Carried to its end.
+        let end = Instant::now() + Duration::from_secs(60);
+        let ended = loop {
+            match detach() {
+                Err(refusal) if refusal.code == Code::Aborted && Instant::now() < end => {}
+                ended => break ended,
+            }
+        };
+        assert_eq!(ended, Ok(Change::Removed), "step {step} of {steps}");
+    }
     let state = stage.kernel.state();
     assert!(state.loops.is_empty() && state.devices.is_empty(), "{state:#?}");
 }

@@ -80,6 +80,9 @@ fn needed(kernel: &dyn Kernel) -> Result<(), Refusal> {
 fn look(kernel: &dyn Kernel, of: Ownership, base: &BaseImage) -> Result<Facts, Refusal> {
     let stat = rustix::fs::fstat(base.as_fd())
         .map_err(|error| cannot("look at the base image")(error.into()))?;
+    if u64::try_from(stat.st_size) != Ok(base.size()) {
+        return Err(changed());
+    }
     let base_id = FileId { device: stat.st_dev, inode: stat.st_ino };
     let device = kernel.device(of).map_err(cannot("look for the VM's device"))?;
     let below = match &device {
@@ -94,6 +97,11 @@ fn look(kernel: &dyn Kernel, of: Ownership, base: &BaseImage) -> Result<Facts, R
         base_size: base.size(),
         free: kernel.overlay_space().map_err(cannot("see how much room there is"))?,
     })
+}
+
+fn changed() -> Refusal {
+    Refusal::new(Code::FailedPrecondition, "the base image changes while it is attached")
+        .hint("attach it again when nobody writes to it")
 }
 
 fn make(
@@ -127,7 +135,11 @@ fn make(
         })?;
         undo.did(Done::Device(of));
         let table = Table { origin, overlay, size };
-        kernel.load_table(of, &table).map_err(cannot("make a snapshot of the base image"))?;
+        kernel.load_table(of, &table).map_err(|error| match error.kind() {
+            // It was cut off just now: the device would reach beyond it.
+            std::io::ErrorKind::InvalidInput => changed(),
+            _ => cannot("make a snapshot of the base image")(error),
+        })?;
         kernel.resume_device(of).map_err(cannot("start the VM's device"))?;
         let made = kernel.device(of).map_err(cannot("look at the VM's device"))?;
         match made {
