@@ -42,6 +42,8 @@ BANGER_HELPER_KILLS=${BANGER_HELPER_KILLS:-500} proof "the root helper killed wh
     a_helper_that_is_killed_leaves_nothing_that_the_next_does_not_mend
 BANGER_HELPER_SNAPSHOTS=${BANGER_HELPER_SNAPSHOTS:-200} proof "200 snapshots at once" \
     many_attach_at_once_and_each_vm_is_made_once
+BANGER_NETWORK_KILLS=${BANGER_NETWORK_KILLS:-1000} \
+    proof "the root helper killed while taps come and go" a_helper_that_is_killed_at_any_moment_leaves_whole_taps_or_none
 
 BANGER_PARALLEL_VMS=${BANGER_PARALLEL_VMS:-20} BANGER_PARALLEL_ROUNDS=${BANGER_PARALLEL_ROUNDS:-10} \
     proof "20 guests beside each other, 10 times" guests_live_beside_each_other_and_leave_nothing

@@ -13,7 +13,7 @@ pub struct AttachedNetwork {
     pub change: Change,
     /// The tap.
     pub tap: Tap,
-    /// Whether the host lets the guest out to other networks.
+    /// Whether the host lets the guest out to other networks: root's configuration says so, and it forwards packets.
     pub nat: bool,
 }
 
@@ -32,7 +32,7 @@ pub struct Tap {
     pub prefix: u8,
     /// The guest's way out.
     pub gateway: Ipv4Addr,
-    /// Who resolves names for the guest.
+    /// Who resolves names for the guest; none where root names nobody.
     pub nameservers: Vec<Ipv4Addr>,
     /// Bytes of the largest packet, from 576.
     pub mtu: u32,

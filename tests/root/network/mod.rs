@@ -10,6 +10,7 @@ macro_rules! alone {
 }
 
 mod frame;
+mod killed;
 mod life;
 mod outside;
 mod pinned;

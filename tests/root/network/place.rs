@@ -46,6 +46,7 @@ pub(crate) fn is_alone() -> bool {
     if let Some(reason) = said.lines().find_map(|line| line.strip_prefix("SKIPPED: ")) {
         skip(reason);
     }
+    said.lines().filter(|line| line.starts_with("RESULT ")).for_each(|line| println!("{line}"));
     let passed = output.status.success() && said.contains("1 passed");
     assert!(passed, "{said}{}", String::from_utf8_lossy(&output.stderr));
     false

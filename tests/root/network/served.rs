@@ -152,7 +152,8 @@ fn what_the_host_has_already_is_refused_and_left_alone() {
     sh("ip link add wg0 type bridge; ip link set wg0 up; ip address add 192.0.2.1/24 dev wg0");
     let refused = |add: &str, remove: &str| {
         sh(add);
-        let state = "ip -oneline link | cut -d ' ' -f 2; ip -4 address; ip -4 route show table all; nft list ruleset";
+        let state = "ip -oneline link | cut -d ' ' -f 2; ip -oneline -4 address | cut -d ' ' -f 2-7; \
+                     ip -4 route show table all | sed 's/linkdown *//'; nft list ruleset";
         let before = sh(state);
         let refusal = helper.attach(ANN, VmId::random()).unwrap_err();
         assert_eq!(refusal.code, Code::FailedPrecondition, "{add}: {refusal:?}");
