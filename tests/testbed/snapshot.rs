@@ -149,6 +149,19 @@ fn what_is_anothers_or_in_the_way_is_refused_and_nothing_is_left() {
         // The overlay of a base image of another size.
         refused(ann.attach(second, &large), Code::FailedPrecondition, "another size");
 
+        assert_eq!(ann.detach(vm).unwrap(), Change::Removed);
+        nothing_is_left();
+    });
+}
+
+#[test]
+fn what_goes_or_is_lost_is_told_and_without_rules_nothing_is_made() {
+    inside(|| {
+        let [ann] = members(["ann"]);
+        let (base, vm) = (ann.image("base", SIZE), VmId::random());
+        let name = format!("banger-u{}-{vm}", ann.uid);
+        let made = ann.attach(vm, &base).unwrap();
+
         // Its removal waits: it is told, and nothing is made in its place.
         let node = node(ann, vm);
         let held = File::open(&node).unwrap();
@@ -172,7 +185,7 @@ fn what_is_anothers_or_in_the_way_is_refused_and_nothing_is_left() {
 
         // Without the rules nothing appears that somebody could look at.
         sh("mv /usr/lib/udev/rules.d/56-banger-dm.rules /root");
-        refused(ann.attach(second, &base), Code::FailedPrecondition, "56-banger-dm.rules");
+        refused(ann.attach(vm, &base), Code::FailedPrecondition, "56-banger-dm.rules");
         sh("systemctl stop banger-roothelper.service 2>&1");
         nothing_is_left();
     });

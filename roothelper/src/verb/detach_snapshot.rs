@@ -27,8 +27,7 @@ pub(super) fn detach(
 ) -> Result<Change, Refusal> {
     let found = kernel.device(lock.of()).map_err(cannot("look for the VM's device"))?;
     let Some(device) = found else {
-        // It may be one that went with its last user: the numbers of its loops are left.
-        kernel.release_stray_loops().map_err(cannot("give back loop devices that nobody has"))?;
+        no_loops(kernel, lock.of()).map_err(cannot("give back loop devices that nobody has"))?;
         return Ok(Change::None);
     };
     if let Some(diskseq) = request.diskseq {
@@ -45,6 +44,15 @@ pub(super) fn detach(
             .hint("end the VM's VMM, and detach again"));
     }
     remove(kernel, &device)
+}
+
+/// A device that went with its last user left the numbers of its loops, and is not through with
+/// them yet where it went just now.
+fn no_loops(kernel: &dyn Kernel, of: Ownership) -> std::io::Result<()> {
+    for found in kernel.loops()?.iter().filter(|found| found.of == Some(of)) {
+        kernel.release_loop(found.number)?;
+    }
+    kernel.release_stray_loops().map(drop)
 }
 
 /// Removes a device and the loops below it. It is not open, but somebody may open it just now.
