@@ -151,6 +151,12 @@ pub trait Network: Send + Sync + Debug {
     /// What the kernel refuses; there is no tap then.
     fn make_tap(&self, guest: Guest) -> Result<u32, NetworkError>;
 
+    /// Makes a tap that is there a port of the bridge again, as it was when it was made, whatever somebody did to either.
+    ///
+    /// # Errors
+    /// What the kernel refuses.
+    fn mend_tap(&self, tap: Tap) -> Result<(), NetworkError>;
+
     /// Removes a tap, open or not.
     ///
     /// # Errors

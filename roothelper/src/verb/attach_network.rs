@@ -67,7 +67,7 @@ fn plan(wiring: &Wiring, config: Config, ownership: Ownership) -> Result<Plan, R
     let before = rules_for(config, there());
     let mut steps = vec![Step::Bridge(config.pool)];
     if let Some(tap) = tap_of(wiring, ownership) {
-        steps.push(Step::Rules(before.clone()));
+        steps.extend([Step::Rules(before.clone()), Step::Mend(tap)]);
         return Ok(Plan { change: Change::None, guest: tap.guest, before, steps });
     }
     check_routes(wiring, config.pool)?;

@@ -24,6 +24,8 @@ pub(super) enum Step {
     Rules(Rules),
     /// A tap.
     Make(Guest),
+    /// A tap that is there, as a port.
+    Mend(Tap),
     /// The end of one.
     Remove(Tap),
 }
@@ -67,6 +69,7 @@ pub(super) fn carry_out(
                 kernel.set_rules(rules)
             }
             Step::Make(guest) => kernel.make_tap(*guest).map(drop),
+            Step::Mend(tap) => kernel.mend_tap(*tap),
             Step::Remove(tap) => kernel.remove_tap(*tap),
         };
         let Err(error) = done else { continue };

@@ -11,7 +11,7 @@ use banger_proto::roothelper::{AttachedNetwork, Change, Interaction, OfVm, RootH
 use banger_proto::{Code, Refusal, VmId};
 use banger_roothelper::audit::{Audit, Kept};
 use banger_roothelper::authority::simulated::Simulated as Polkit;
-use banger_roothelper::kernel::network::hardware;
+use banger_roothelper::kernel::network::{Guest, hardware};
 use banger_roothelper::kernel::{Linux, Network};
 use banger_roothelper::server::{Capacity, Server};
 use banger_roothelper::{Config, Gate, Limits};
@@ -74,6 +74,11 @@ impl Drop for Helper {
 
 fn of(vm: VmId) -> OfVm {
     OfVm { vm, interaction: Interaction::Never }
+}
+
+/// Its card's address, as programs take it.
+fn mac(guest: Guest) -> String {
+    guest.hardware().map(|byte| format!("{byte:02x}")).join(":")
 }
 
 /// Asks as a user: the kernel takes a thread's rights at connect().
@@ -185,9 +190,30 @@ fn what_the_host_has_already_is_refused_and_left_alone() {
     let again = helper.attach(ANN, vm).unwrap();
     assert_eq!((again.change, again.tap), (Change::None, first.tap));
 
-    // Its owner gives the tap up behind the helper's back: what was said of it goes too.
+    // Whatever an administrator did to bridge and tap, the next attach sets it right.
     let tap = Linux::default().wiring().unwrap().taps[0];
-    sh(&format!("ip link delete {}", name(tap.guest)));
+    let port = name(tap.guest);
+    let port_is = || sh(&format!("ip -details link show {port}"));
+    for done in [
+        "ip link delete banger0; nft flush ruleset".to_owned(),
+        format!("ip link set {port} nomaster; ip link set {port} down"),
+        format!("bridge fdb delete {} dev {port} master", mac(tap.guest)),
+        format!(
+            "ip link set {port} type bridge_slave isolated off learning on flood on; ip link set {port} arp on"
+        ),
+    ] {
+        sh(&done);
+        assert_eq!(helper.attach(ANN, vm).unwrap().change, Change::None, "{done}");
+        for what in ["master banger0", "isolated on", "learning off", " flood off", "NOARP"] {
+            assert!(port_is().contains(what), "{done}: {what}\n{}", port_is());
+        }
+        let mut card = Card::of(tap.guest);
+        card.send(&super::frame::good_ping(tap.guest, 9));
+        card.expect("an answer", |frame| frame.answers(9));
+    }
+
+    // Its owner gives the tap up behind the helper's back: what was said of it goes too.
+    sh(&format!("ip link delete {port}"));
     assert_eq!(helper.detach(ANN, vm).unwrap(), Change::None);
     assert_eq!(sh("nft list set bridge banger guests | grep -c elements || true"), "0");
 }

@@ -97,6 +97,12 @@ impl Network for Simulated {
         Ok(tap.index)
     }
 
+    fn mend_tap(&self, tap: Tap) -> Result<(), NetworkError> {
+        let cables = &mut self.doing("mend_tap")?.cables;
+        assert!(cables.taps.contains(&tap), "only a tap that is there is mended");
+        Ok(())
+    }
+
     fn remove_tap(&self, tap: Tap) -> Result<(), NetworkError> {
         let cables = &mut self.doing("remove_tap")?.cables;
         cables.taps.retain(|there| there.index != tap.index);

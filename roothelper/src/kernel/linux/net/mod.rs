@@ -55,6 +55,18 @@ fn bridge(links: &[link::Link]) -> Result<&link::Link, NetworkError> {
     ours.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound)).doing("find the bridge banger0")
 }
 
+/// Makes a tap a port of the bridge, and brings it up.
+fn plug_in(
+    netlink: &mut Netlink,
+    links: &[link::Link],
+    tap: u32,
+    guest: Guest,
+) -> Result<(), NetworkError> {
+    port::join(netlink, tap, bridge(links)?.index, guest.hardware())
+        .doing("make the tap a port of the bridge")?;
+    link::up(netlink, tap, libc::IFF_NOARP as u32).doing("bring the tap up")
+}
+
 impl Network for Linux {
     fn wiring(&self) -> Result<Wiring, NetworkError> {
         let mut netlink = route()?;
@@ -109,11 +121,15 @@ impl Network for Linux {
         let missing = || io::Error::from(io::ErrorKind::NotFound);
         let index = made.map(|link| link.index).ok_or_else(missing).doing("find the tap")?;
         link::name_tap(&mut netlink, index, guest).doing("give the tap its names")?;
-        port::join(&mut netlink, index, bridge(&links)?.index, guest.hardware())
-            .doing("make the tap a port of the bridge")?;
-        link::up(&mut netlink, index, libc::IFF_NOARP as u32).doing("bring the tap up")?;
+        plug_in(&mut netlink, &links, index, guest)?;
         tap.keep().doing("keep the tap")?;
         Ok(index)
+    }
+
+    fn mend_tap(&self, tap: Tap) -> Result<(), NetworkError> {
+        let mut netlink = route()?;
+        let links = link::list(&mut netlink).doing("list the host's interfaces")?;
+        plug_in(&mut netlink, &links, tap.index, tap.guest)
     }
 
     fn remove_tap(&self, tap: Tap) -> Result<(), NetworkError> {

@@ -34,7 +34,7 @@ const SETTINGS: [(u16, u8); 11] = [
     (33, 1), // ISOLATED
 ];
 
-/// Makes an interface that is still down a port of the bridge, behind which there is this one card.
+/// Makes an interface a port of the bridge, behind which there is this one card.
 pub(super) fn join(
     netlink: &mut Netlink,
     tap: u32,
