@@ -83,6 +83,11 @@ uninstall_all() {
         systemctl disable --now banger-roothelper.socket banger-roothelper.service 2>/dev/null ||
             say "the socket could not be disabled: systemctl disable --now banger-roothelper.socket"
     fi
+    # Devices and taps that nobody uses; what guests wrote stays.
+    if is_this_computer && [ -x "$helper" ]; then
+        "$helper" sweep --all | sed '/ overlays were not meant$/d' ||
+            say "what is left is in use, and goes with a restart of this computer"
+    fi
     local to
     while read -r _ to; do rm -f "$root$to"; done < <(list)
     rm -f "$root$helper"

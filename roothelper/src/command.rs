@@ -17,7 +17,9 @@ use crate::authority::Polkit;
 use crate::kernel::Linux;
 use crate::kernel::sanitise::{NotClean, sanitise};
 use crate::server::{Capacity, Server};
+use crate::sweep_all::sweep_all;
 use crate::systemd::{Notify, Passed};
+use crate::worker::Workers;
 use crate::{CONFIG_PATH, Config, ConfigError, Gate};
 
 /// The exit status of a configuration that is wrong: the unit does not try again.
@@ -29,7 +31,9 @@ const HELP: &str = "\
 banger-roothelper: does for banger what needs root
 
 systemd starts it when somebody asks: sudo systemctl enable --now banger-roothelper.socket
-It takes no arguments but --help and --version. See banger-roothelper(8).
+
+banger-roothelper sweep --all [--overlays]: as root, while it does not run: all users' devices
+that nobody uses are removed; with --overlays what guests wrote, too. See banger-roothelper(8).
 ";
 
 /// Why it cannot serve.
@@ -39,6 +43,8 @@ enum NotServing {
         "banger-roothelper is started by systemd, which passes it a socket, and {0} were passed"
     )]
     NoSocket(usize),
+    #[error("only root may remove what is root's")]
+    NotRoot,
     #[error("cannot run here")]
     NotClean(#[from] NotClean),
     #[error("its configuration cannot be used")]
@@ -61,7 +67,7 @@ impl NotServing {
                 "sudo systemctl enable --now banger-roothelper.socket"
             }
             Self::Config(_) => "man banger-roothelper, then ask again: the file is read anew",
-            Self::NotClean(_) | Self::System(..) => "",
+            Self::NotRoot | Self::NotClean(_) | Self::System(..) => "",
         }
     }
 }
@@ -79,6 +85,8 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
                 ExitCode::from(error.status())
             }
         },
+        [Some("sweep"), Some("--all")] => sweep(false),
+        [Some("sweep"), Some("--all"), Some("--overlays")] => sweep(true),
         [Some("--help" | "-h")] => say(HELP),
         [Some("--version" | "-V")] => {
             say(concat!("banger-roothelper ", env!("CARGO_PKG_VERSION"), "\n"))
@@ -88,6 +96,28 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             ExitCode::from(USAGE)
         }
     }
+}
+
+/// Removes what all users have, and says what became of it.
+fn sweep(include_overlays: bool) -> ExitCode {
+    if !rustix::process::geteuid().is_root() {
+        complain(&NotServing::NotRoot, "sudo banger-roothelper sweep --all");
+        return ExitCode::FAILURE;
+    }
+    // What stays is to stay as it was configured.
+    let config = Config::load(Path::new(CONFIG_PATH), 0).unwrap_or_default();
+    let report = match sweep_all(&Linux::default(), config, include_overlays) {
+        Ok(report) => report,
+        Err(refusal) => {
+            let causes = refusal.chain.iter().map(|cause| format!("  because: {cause}\n"));
+            let text = format!("error: {}\n{}", refusal.message, causes.collect::<String>());
+            let _unread = io::stderr().write_all(text.as_bytes());
+            return ExitCode::FAILURE;
+        }
+    };
+    let told = report.tell(&mut io::stdout());
+    let complete = told.is_ok() && report.is_complete(include_overlays);
+    if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn say(text: &str) -> ExitCode {
@@ -150,7 +180,8 @@ fn serve() -> Result<(), NotServing> {
         let mut interrupted = signal(SignalKind::interrupt()).map_err(begin)?;
         let audit = Audit::new(Box::new(Journal::default()));
         let gate = Gate::new(Box::new(Polkit::default()), audit);
-        let server = Server::new(gate, Arc::new(Linux::default()), config);
+        let server =
+            Server::new(gate, Arc::new(Linux::default()), config).workers(Workers::of_the_helper());
         notify.tell("READY=1");
         let serving = server.serve(listener, Capacity::UNIT, async {
             tokio::select! { _ = terminated.recv() => {} _ = interrupted.recv() => {} }

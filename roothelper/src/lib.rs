@@ -17,6 +17,7 @@ mod permit;
 mod policy;
 mod pool;
 pub mod server;
+mod sweep_all;
 mod systemd;
 mod undo;
 mod verb;

@@ -21,6 +21,8 @@ struct Inner {
     busy: Mutex<BTreeMap<Ownership, Option<u64>>>,
     /// Held while what is there is counted.
     counting: Mutex<()>,
+    /// Bytes of the host's disk that are not to be promised twice.
+    promised: Mutex<BTreeMap<Ownership, u64>>,
 }
 
 /// A VM that no other call is about. Dropping lets the next one in.
@@ -104,10 +106,34 @@ impl VmLock {
         busy.insert(of, Some(overlay));
         Ok(())
     }
+
+    /// Promises the VM so many bytes of the host's disk while the call goes on, when they are free
+    /// beside those that other calls were promised. Blocks as the disk does.
+    pub(crate) fn promise(&self, kernel: &dyn Kernel, bytes: u64) -> Result<(), Refusal> {
+        let mut promised = locked(&self.locks.inner.promised);
+        let free = kernel.overlay_space().map_err(cannot("see how much room there is"))?;
+        let others = promised.iter().filter(|(other, _)| **other != self.of);
+        let others = others.fold(0u64, |sum, (_, bytes)| sum.saturating_add(*bytes));
+        if free.saturating_sub(others) < bytes {
+            let mib = |bytes: u64| bytes >> 20;
+            let what = format!(
+                "{} MiB are free for overlays on the host's disk, {} MiB of them are promised to \
+                 VMs that start just now, and {} MiB are asked for",
+                mib(free),
+                mib(others),
+                mib(bytes)
+            );
+            return Err(Refusal::new(Code::ResourceExhausted, what)
+                .hint("make room in /var/lib/banger's filesystem, or start one VM after another"));
+        }
+        promised.insert(self.of, bytes);
+        Ok(())
+    }
 }
 
 impl Drop for VmLock {
     fn drop(&mut self) {
+        locked(&self.locks.inner.promised).remove(&self.of);
         locked(&self.locks.inner.busy).remove(&self.of);
     }
 }
@@ -134,6 +160,27 @@ mod tests {
         drop(lock);
         drop((locks.lock(of).unwrap(), other));
         assert!(locked(&locks.inner.busy).is_empty());
+    }
+
+    #[test]
+    fn no_byte_of_the_disk_is_promised_twice() {
+        let (locks, kernel) = (VmLocks::default(), Simulated::default());
+        kernel.state().disk = 10 << 20;
+        // Of whichever user: the disk is everybody's.
+        let [first, second] = [1000, 1001].map(|uid| locks.lock(vm(uid)).unwrap());
+        first.promise(&kernel, 6 << 20).unwrap();
+        first.promise(&kernel, 6 << 20).unwrap();
+        let refused = second.promise(&kernel, 5 << 20).unwrap_err();
+        assert_eq!(refused.code, Code::ResourceExhausted);
+        for figure in ["10 MiB are free", "6 MiB of them", "5 MiB are asked"] {
+            assert!(refused.message.contains(figure), "{refused:?}");
+        }
+        second.promise(&kernel, 4 << 20).unwrap();
+        drop(first);
+        second.promise(&kernel, 10 << 20).unwrap();
+        assert!(second.promise(&kernel, u64::MAX).is_err());
+        drop(second);
+        assert!(locked(&locks.inner.promised).is_empty());
     }
 
     #[test]

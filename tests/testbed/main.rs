@@ -1,6 +1,7 @@
 //! What needs a whole system: each test runs in a machine of its own, which goes on from saved memory.
 
 mod asking;
+mod editing;
 mod helper;
 mod kernel;
 mod kills;

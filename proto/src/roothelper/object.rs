@@ -25,8 +25,8 @@ pub struct Object {
 pub enum ObjectKind {
     /// A dm device.
     Snapshot {
-        /// Which.
-        diskseq: Diskseq,
+        /// Which disk it is; none yet where a start was cut.
+        diskseq: Option<Diskseq>,
         /// Major and minor number.
         numbers: (u32, u32),
         /// Bytes of the device.
@@ -42,7 +42,7 @@ pub enum ObjectKind {
         /// The kernel gave it up, with all that was written.
         invalid: bool,
     },
-    /// A loop device whose snapshot is gone.
+    /// A loop device without its snapshot.
     Loop {
         /// Its number.
         minor: u32,
@@ -77,7 +77,7 @@ impl TryFrom<wire::Object> for Object {
         let kind = match wire.kind {
             None => return Err(Invalid::new("object", &wire.name, "not one of this version")),
             Some(Wire::Snapshot(it)) => ObjectKind::Snapshot {
-                diskseq: Diskseq::new(it.diskseq)?,
+                diskseq: (it.diskseq != 0).then(|| Diskseq::new(it.diskseq)).transpose()?,
                 numbers: (it.major, it.minor),
                 size_bytes: it.size_bytes,
                 lent: it.lent,
@@ -114,7 +114,7 @@ impl From<Object> for wire::Object {
                 removal_pending,
                 invalid,
             } => Wire::Snapshot(wire::SnapshotObject {
-                diskseq: diskseq.get(),
+                diskseq: diskseq.map_or(0, Diskseq::get),
                 major,
                 minor,
                 size_bytes,
@@ -149,7 +149,7 @@ pub(super) mod tests {
     pub(in crate::roothelper) fn one_of_each() -> Vec<Object> {
         let kinds = [
             ObjectKind::Snapshot {
-                diskseq: Diskseq::new(7).unwrap(),
+                diskseq: Diskseq::new(7).ok(),
                 numbers: (253, 1),
                 size_bytes: 512,
                 lent: true,

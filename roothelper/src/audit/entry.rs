@@ -22,6 +22,21 @@ pub enum Decision {
     Refused,
     /// Nothing: whoever asked left before.
     Abandoned,
+    /// It was allowed, and ended so.
+    Ended(Outcome),
+}
+
+/// How something ended whose end nobody could foresee.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// A batch is on the device.
+    Applied,
+    /// It is not.
+    NotApplied,
+    /// The device does not tell.
+    Unknown,
+    /// A worker died of what it read.
+    DataLoss,
 }
 
 impl Decision {
@@ -32,6 +47,10 @@ impl Decision {
             Self::Allowed => "allowed",
             Self::Refused => "refused",
             Self::Abandoned => "abandoned",
+            Self::Ended(Outcome::Applied) => "applied",
+            Self::Ended(Outcome::NotApplied) => "not-applied",
+            Self::Ended(Outcome::Unknown) => "unknown",
+            Self::Ended(Outcome::DataLoss) => "data-loss",
         }
     }
 }
@@ -51,7 +70,7 @@ pub struct Entry {
     pub action: Option<Action>,
     /// What was decided.
     pub decision: Decision,
-    /// Why, in words of ours; empty for a yes.
+    /// Why, in words of ours or escaped; empty for a yes.
     pub reason: String,
     /// What the client wrote that cannot be, escaped and cut.
     pub said: Option<String>,
@@ -77,11 +96,12 @@ impl Entry {
         }
     }
 
-    /// Whether entries like this are limited for each uid: all but those that polkit said yes to.
+    /// Whether entries like this are limited for each uid: all but those that polkit said yes to,
+    /// and how these ended.
     pub(super) fn is_limited(&self) -> bool {
         let decided =
             self.method.is_some_and(|method| method.authorisation() != Authorisation::NotNeeded);
-        self.decision != Decision::Allowed || !decided
+        !decided || matches!(self.decision, Decision::Refused | Decision::Abandoned)
     }
 
     /// Its fields beside the message, as the journal calls them.

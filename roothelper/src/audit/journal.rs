@@ -4,7 +4,7 @@ use std::io::Write;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
-use super::{Decision, Entry, Sink};
+use super::{Decision, Entry, Outcome, Sink};
 
 /// Where the journal listens.
 const SOCKET: &str = "/run/systemd/journal/socket";
@@ -56,7 +56,10 @@ impl Sink for Journal {
 
 /// The entry in the journal's form.
 fn datagram(entry: &Entry) -> Vec<u8> {
-    let priority = if entry.decision == Decision::Refused { WARNING } else { INFO };
+    let priority = match entry.decision {
+        Decision::Allowed | Decision::Abandoned | Decision::Ended(Outcome::Applied) => INFO,
+        Decision::Refused | Decision::Ended(_) => WARNING,
+    };
     let mut datagram = Vec::new();
     let fixed = [
         ("MESSAGE", entry.message()),

@@ -19,7 +19,7 @@ use banger_proto::roothelper::Diskseq;
 
 use crate::{Action, Caller, Method};
 
-pub use entry::{Decision, Entry, Subject};
+pub use entry::{Decision, Entry, Outcome, Subject};
 pub use journal::Journal;
 use limiter::{Limiter, Verdict};
 
@@ -140,6 +140,11 @@ impl Pending {
             entry.said = Some(escape::shown(said));
         }
         self.end(Decision::Refused, reason);
+    }
+
+    /// It was allowed before, and ended so: `why` may have words of a guest's in it.
+    pub fn ended(mut self, outcome: Outcome, why: &str) {
+        self.end(Decision::Ended(outcome), &escape::shown(why.as_bytes()));
     }
 
     fn end(&mut self, decision: Decision, reason: &str) {

@@ -18,6 +18,7 @@ pub mod sanitise;
 pub mod simulated;
 pub(crate) mod thread;
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::fs::File;
 use std::io;
@@ -78,6 +79,12 @@ pub trait Kernel: Devices + Network + Send + Sync + Debug {
     /// # Errors
     /// When the folder cannot be read; that it is not there is none.
     fn overlays_of(&self, uid: OwnerUid) -> io::Result<Vec<Overlay>>;
+
+    /// The users that have anything of ours: a device, a loop device, an overlay file.
+    ///
+    /// # Errors
+    /// What the kernel says, and when the folder cannot be read.
+    fn owners(&self) -> io::Result<BTreeSet<OwnerUid>>;
 
     /// Bytes that are free for everybody on the filesystem of the overlay files.
     ///

@@ -11,6 +11,6 @@ pub struct Overlay {
     pub size: u64,
     /// Bytes that it takes on the disk.
     pub allocated: u64,
-    /// Seconds since the epoch at which it was changed last.
+    /// Seconds since the epoch at which it was made; 0 where that is not known.
     pub since: i64,
 }

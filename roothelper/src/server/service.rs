@@ -19,7 +19,7 @@ use super::serve::{Ended, serve};
 use crate::call::Call;
 use crate::kernel::Kernel;
 use crate::verb::{self, Host};
-use crate::vm_lock::VmLocks;
+use crate::worker::{NoWorkers, Staff, Workers};
 use crate::{Config, Gate, Limits, Method, Permit, call};
 
 /// The helper: what it serves with.
@@ -43,8 +43,15 @@ impl Server {
     /// A helper that asks this gate and acts on this kernel.
     #[must_use]
     pub fn new(gate: Gate, kernel: Arc<dyn Kernel>, config: Config) -> Self {
-        let host = Host { kernel, config, locks: VmLocks::default() };
+        let host = Host::new(kernel, config, gate.audit().clone());
         Self { gate, host, patience: Patience::CONTRACT, wire: verb::Wire::default() }
+    }
+
+    /// The same with workers, without which no filesystem is looked into.
+    #[must_use]
+    pub fn workers(mut self, workers: Result<Workers, NoWorkers>) -> Self {
+        self.host.staff = Staff::new(workers);
+        self
     }
 
     /// The same with other deadlines, for tests.
@@ -147,18 +154,6 @@ impl Server {
             .await
             .unwrap_or_else(|_| Err(Refusal::new(Code::DeadlineExceeded, "it took too long")))
     }
-
-    /// The same for a call that this version has no verb for: who may not is told that first.
-    async fn not_there<C: Call + 'static, T: Send + 'static>(
-        &self,
-        frozen: Frozen<C>,
-    ) -> Answer<T> {
-        let missing = |_permit| async {
-            let what = format!("this version of the root helper has no {} yet", C::METHOD.name());
-            Err::<T, _>(Refusal::new(Code::Unimplemented, what))
-        };
-        Ok(Response::new(self.perform(frozen, missing).await?))
-    }
 }
 
 /// What a message says that it is about, as the client wrote it: for the log, when it is wrong.
@@ -236,7 +231,9 @@ impl root_helper_server::RootHelper for Server {
             limits.check_read(request.limit_bytes, request.paths.len()).map_err(Invalid::from)?;
             Ok(call::ReadExt4File(request))
         })?;
-        self.not_there(frozen).await
+        let read = |permit| verb::read_ext4_file(permit, self.host.clone());
+        let found = self.perform(frozen, read).await?.into_iter().map(Into::into).collect();
+        Ok(Response::new(wire::ReadExt4FileResponse { found }))
     }
 
     async fn write_ext4_files(
@@ -250,7 +247,8 @@ impl root_helper_server::RootHelper for Server {
             limits.check_batch(lengths).map_err(Invalid::from)?;
             Ok(call::WriteExt4Files(request))
         })?;
-        self.not_there(frozen).await
+        let write = |permit| verb::write_ext4_files(permit, self.host.clone());
+        Ok(Response::new(self.perform(frozen, write).await?.into()))
     }
 
     async fn lend_device(
@@ -280,7 +278,8 @@ impl root_helper_server::RootHelper for Server {
     ) -> Answer<wire::DiscardOverlayResponse> {
         let frozen =
             self.freeze(request, |_, message| Ok(call::DiscardOverlay(message.try_into()?)))?;
-        self.not_there(frozen).await
+        let discard = |permit| verb::discard_overlay(permit, self.host.clone());
+        Ok(Response::new(self.perform(frozen, discard).await?.into()))
     }
 
     async fn attach_network(
@@ -311,7 +310,9 @@ impl root_helper_server::RootHelper for Server {
         request: Request<wire::ListObjectsRequest>,
     ) -> Answer<wire::ListObjectsResponse> {
         let frozen = self.freeze(request, |_, _| Ok(call::ListObjects))?;
-        self.not_there(frozen).await
+        let list = |permit| verb::list_objects(permit, self.host.clone());
+        let objects = self.perform(frozen, list).await?.into_iter().map(Into::into).collect();
+        Ok(Response::new(wire::ListObjectsResponse { objects }))
     }
 
     async fn sweep(&self, request: Request<wire::SweepRequest>) -> Answer<wire::SweepResponse> {
@@ -321,6 +322,8 @@ impl root_helper_server::RootHelper for Server {
             limits.check_keep(request.keep.len()).map_err(Invalid::from)?;
             Ok(call::Sweep(request))
         })?;
-        self.not_there(frozen).await
+        let sweep = |permit| verb::sweep(permit, self.host.clone(), Arc::clone(&self.wire));
+        let swept = self.perform(frozen, sweep).await?.into_iter().map(Into::into).collect();
+        Ok(Response::new(wire::SweepResponse { swept }))
     }
 }

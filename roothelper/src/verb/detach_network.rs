@@ -25,13 +25,19 @@ pub(crate) async fn detach_network(
     config: Config,
 ) -> Result<Change, Refusal> {
     let ownership = Ownership { uid: permit.caller().uid(), vm: permit.call().0.vm };
-    alone(kernel, wire, move |kernel| {
-        let Plan { change, rules, steps } = plan(&look(kernel)?, config, ownership);
-        // A step that fails sets nothing back: what is gone is gone, and the next call does the rest.
-        carry_out(kernel, &steps, &rules)?;
-        Ok(change)
-    })
-    .await
+    alone(kernel, wire, move |kernel| detach(kernel, config, ownership)).await
+}
+
+/// Whoever calls it holds the wire.
+pub(super) fn detach(
+    kernel: &dyn Kernel,
+    config: Config,
+    ownership: Ownership,
+) -> Result<Change, Refusal> {
+    let Plan { change, rules, steps } = plan(&look(kernel)?, config, ownership);
+    // A step that fails sets nothing back: what is gone is gone, and the next call does the rest.
+    carry_out(kernel, &steps, &rules)?;
+    Ok(change)
 }
 
 /// The tap goes first: without its rules it would only be mute. Where there is no tap any more, since its owner gave it up,

@@ -49,7 +49,7 @@ pub(super) fn look(kernel: &dyn Kernel) -> Result<Wiring, Refusal> {
     kernel.wiring().map_err(|error| failed(&error))
 }
 
-pub(super) fn failed(error: &NetworkError) -> Refusal {
+pub(crate) fn failed(error: &NetworkError) -> Refusal {
     Refusal::from_error(Code::Internal, error)
 }
 
@@ -169,7 +169,6 @@ pub(super) fn choose(
 ///
 /// # Errors
 /// When the kernel does not tell.
-#[cfg_attr(not(test), expect(dead_code, reason = "ListObjects is to call it"))]
 pub(crate) fn objects_of(
     network: &dyn Network,
     uid: OwnerUid,
@@ -187,7 +186,6 @@ pub(crate) fn objects_of(
 ///
 /// # Errors
 /// What the kernel refuses; the rest is still there then.
-#[cfg_attr(not(test), expect(dead_code, reason = "sweep --all is to call it"))]
 pub(crate) fn remove_all(network: &dyn Network) -> Result<(), NetworkError> {
     for tap in network.wiring()?.taps {
         network.remove_tap(tap)?;

@@ -15,5 +15,6 @@ mod hostile;
 mod killed;
 mod place;
 mod reading;
+mod verbs;
 mod walls;
 mod writing;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::OFlags;
@@ -16,9 +17,12 @@ use crate::{OwnerUid, Ownership};
 /// whoever looks at devices that are new.
 const CLOSING: Duration = Duration::from_secs(1);
 
-/// Device-mapper's control device, of the misc driver: its number is fixed.
+/// Device-mapper's control device.
+const CONTROL: &str = "/dev/mapper/control";
+
+/// It is of the misc driver: its number is fixed.
 fn mapper() -> io::Result<OwnedFd> {
-    control("/dev/mapper/control", (10, 236)).map_err(io::Error::other)
+    control(CONTROL, (10, 236)).map_err(io::Error::other)
 }
 
 fn gone() -> io::Error {
@@ -120,6 +124,10 @@ impl Devices for Linux {
     }
 
     fn devices_of(&self, uid: OwnerUid) -> io::Result<Vec<Device>> {
+        // Without device-mapper there are none.
+        if !Path::new(CONTROL).exists() {
+            return Ok(Vec::new());
+        }
         let mapper = mapper()?;
         let mut found = Vec::new();
         for of in dm::of_user(&mapper, uid)? {

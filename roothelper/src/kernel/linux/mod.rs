@@ -9,6 +9,7 @@ mod nft;
 mod nodes;
 mod overlays;
 
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -121,6 +122,18 @@ impl Kernel for Linux {
 
     fn overlays_of(&self, uid: OwnerUid) -> io::Result<Vec<Overlay>> {
         overlays::list(&self.state, uid)
+    }
+
+    fn owners(&self) -> io::Result<BTreeSet<OwnerUid>> {
+        let mut owners = BTreeSet::new();
+        // Without device-mapper there are no devices.
+        if Path::new("/dev/mapper/control").exists() {
+            let mapper = control("/dev/mapper/control", (10, 236)).map_err(io::Error::other)?;
+            owners.extend(device_mapper::of_all(&mapper)?.into_iter().map(|of| of.uid));
+        }
+        owners.extend(loops::all()?.into_iter().filter_map(|found| found.of).map(|of| of.uid));
+        owners.extend(overlays::owners(&self.state)?);
+        Ok(owners)
     }
 
     fn overlay_space(&self) -> io::Result<u64> {

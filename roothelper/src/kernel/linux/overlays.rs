@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::UNIX_EPOCH;
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, statfs};
 
@@ -54,10 +55,32 @@ pub(super) fn list(state: &Path, uid: OwnerUid) -> io::Result<Vec<Overlay>> {
             vm: ownership.vm,
             size: metadata.len(),
             allocated: metadata.blocks().saturating_mul(512),
-            since: metadata.mtime(),
+            since: made(&metadata),
         });
     }
     found.sort_unstable_by_key(|overlay| overlay.vm);
+    Ok(found)
+}
+
+/// Seconds since the epoch at which a file was made; 0 where the filesystem does not keep that.
+fn made(metadata: &std::fs::Metadata) -> i64 {
+    let since = metadata.created().ok().and_then(|made| made.duration_since(UNIX_EPOCH).ok());
+    since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(0))
+}
+
+/// The users who have a folder of files.
+pub(super) fn owners(state: &Path) -> io::Result<Vec<OwnerUid>> {
+    let entries = match std::fs::read_dir(state) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let name = entry?.file_name();
+        let uid = name.to_str().and_then(|name| name.parse().ok());
+        let uid = uid.and_then(|uid| OwnerUid::new(uid).ok());
+        found.extend(uid.filter(|uid| name == *uid.to_string()));
+    }
     Ok(found)
 }
 
@@ -150,6 +173,14 @@ mod tests {
         let found = list(state.path(), uid).unwrap();
         let [only] = &*found else { panic!("{found:?}") };
         assert_eq!((only.vm, only.size, only.allocated), (vm, 1 << 40, 0));
+        assert!(only.since > 1_700_000_000, "{}", only.since);
+        for no_user in ["01000", "+1000", "0", "lost+found"] {
+            std::fs::create_dir(state.path().join(no_user)).unwrap();
+        }
+        let mut users: Vec<_> = owners(state.path()).unwrap().iter().map(|uid| uid.get()).collect();
+        users.sort_unstable();
+        assert_eq!(users, [1000, 1001]);
+        assert_eq!(owners(&state.path().join("nowhere")).unwrap(), []);
     }
 
     #[test]

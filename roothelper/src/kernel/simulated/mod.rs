@@ -162,6 +162,14 @@ impl Kernel for Simulated {
             .collect())
     }
 
+    fn owners(&self) -> io::Result<BTreeSet<OwnerUid>> {
+        let state = self.step()?;
+        let bound = state.loops.values().filter_map(|found| found.bound.as_ref());
+        let of_loops = bound.map(|(binding, _, _)| binding.of.uid);
+        let others = state.devices.keys().chain(state.overlays.keys()).map(|of| of.uid);
+        Ok(others.chain(of_loops).collect())
+    }
+
     fn overlay_space(&self) -> io::Result<u64> {
         let state = self.state();
         let used = state.overlays.values().map(|(_, allocated)| allocated).sum();

@@ -14,10 +14,10 @@ use super::Host;
 use super::attach_snapshot::attach;
 use super::detach_snapshot::detach;
 use super::lend_device::lend;
+use crate::audit::{Audit, Kept};
 use crate::kernel::Devices;
 use crate::kernel::device::Access;
 use crate::kernel::simulated::Simulated;
-use crate::vm_lock::VmLocks;
 use crate::{BaseImage, Config, OwnerUid, Ownership};
 
 /// A host, and one VM of a user of it.
@@ -32,7 +32,7 @@ impl Stage {
     fn new() -> Self {
         let kernel = Arc::new(Simulated::default());
         let mut host =
-            Host { kernel: kernel.clone(), config: Config::default(), locks: VmLocks::default() };
+            Host::new(kernel.clone(), Config::default(), Audit::new(Box::new(Kept::default())));
         host.config.limits.vms = 2;
         // Who tests is the owner, or root, whose images everybody may use.
         let me = rustix::process::geteuid().as_raw();

@@ -103,13 +103,21 @@ pub(super) fn remove(control: &OwnedFd, of: Ownership) -> io::Result<Removal> {
 /// Whose the devices are that belong to this user, in the order of their VMs.
 pub(super) fn of_user(control: &OwnedFd, uid: OwnerUid) -> io::Result<Vec<Ownership>> {
     // The kernel leaves out all others; what is left is looked at all the same.
-    let prefix = format!("{}{uid}-", crate::names::DM_UUID_PREFIX);
-    let answer = Message::of(&prefix).flags(WITH_UUIDS).send(control, Call::List)?;
-    let mut found: Vec<_> = list::uuids(&answer)
-        .into_iter()
-        .filter_map(Ownership::from_dm_uuid)
-        .filter(|of| of.uid == uid)
-        .collect();
+    let mut found = beginning(control, &format!("{}{uid}-", crate::names::DM_UUID_PREFIX))?;
+    found.retain(|of| of.uid == uid);
+    Ok(found)
+}
+
+/// Whose the devices of ours are.
+pub(super) fn of_all(control: &OwnedFd) -> io::Result<Vec<Ownership>> {
+    beginning(control, crate::names::DM_UUID_PREFIX)
+}
+
+/// Whose the devices are whose uuid begins so.
+fn beginning(control: &OwnedFd, prefix: &str) -> io::Result<Vec<Ownership>> {
+    let answer = Message::of(prefix).flags(WITH_UUIDS).send(control, Call::List)?;
+    let uuids = list::uuids(&answer).into_iter();
+    let mut found: Vec<_> = uuids.filter_map(Ownership::from_dm_uuid).collect();
     found.sort_unstable();
     Ok(found)
 }
