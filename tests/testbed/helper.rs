@@ -67,6 +67,34 @@ fn who_is_of_the_group_is_answered_and_polkit_finds_the_process() {
 }
 
 #[test]
+fn a_user_is_shown_the_log_or_what_shows_it() {
+    inside(|| {
+        serve();
+        ask("ann", "describe");
+        // Somebody else's entries are not ann's, nor those that only look like the helper's.
+        ask("root", "describe");
+        let uid = sh("id -u ann");
+        sh(&format!(
+            "printf 'MESSAGE=x\\nSYSLOG_IDENTIFIER=banger-roothelper\\nBANGER_UID={uid}\\n\
+             BANGER_DECISION=forged\\n' | logger --journald; journalctl --sync"
+        ));
+        let show = |options: &str| {
+            sh(&format!(
+                "setpriv --reuid=ann --regid=ann {options} /payload/bin/banger helper log 2>&1 || echo status $?"
+            ))
+        };
+        let told = show("--init-groups");
+        assert!(told.starts_with("error: the system's journal"), "{told}");
+        assert!(told.contains(&format!("sudo journalctl -u banger-roothelper BANGER_UID={uid}")));
+        assert!(told.ends_with("status 1"), "{told}");
+        let shown = show("--groups=$(getent group systemd-journal | cut -d: -f3)");
+        let lines: Vec<_> = shown.lines().collect();
+        assert_eq!(lines.len(), 2, "{shown}");
+        assert!(lines[1].contains("allowed") && lines[1].contains("Describe"), "{shown}");
+    });
+}
+
+#[test]
 fn who_is_not_of_the_group_is_told_how_to_join_it_and_root_is_nobody() {
     inside(|| {
         serve();

@@ -45,9 +45,10 @@ pub fn inside(test: impl FnOnce()) {
     inside_with(Payload::of_this_test, test);
 }
 
-/// The same, with what is needed to install the root helper there, and a client of it.
+/// The same, with what is needed to install the root helper there, a client of it, and banger.
 pub fn inside_with_helper(test: impl FnOnce()) {
-    let payload = || Payload::of_this_test().with_programs(&["banger-ask"]).with_packaging();
+    let payload =
+        || Payload::of_this_test().with_programs(&["banger-ask", "banger"]).with_packaging();
     inside_with(payload, test);
 }
 

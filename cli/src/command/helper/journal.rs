@@ -23,17 +23,21 @@ const FIELDS: &str = "BANGER_DECISION,BANGER_VERB,BANGER_VM,BANGER_PID,BANGER_AC
 /// The helper's last entries about this user, oldest first.
 pub(super) async fn entries(uid: u32, lines: u32) -> Result<Vec<Entry>, Refusal> {
     let (of_user, lines) = (format!("BANGER_UID={uid}"), format!("--lines={lines}"));
-    let said = ask(&["--output=json", "--output-fields", FIELDS, &lines], &of_user).await?;
-    let entries: Vec<_> = said.lines().filter_map(Entry::read).collect();
-    // Who may not read it is shown an empty one.
-    if entries.is_empty() && !is_readable(FOLDERS.map(Path::new)).unwrap_or(false) {
+    let asked = ask(&["--output=json", "--output-fields", FIELDS, &lines], &of_user).await;
+    let entries = asked.map(|said| said.lines().filter_map(Entry::read).collect::<Vec<_>>());
+    // Who may not read it is shown an empty one, or told in journald's words.
+    let closed = match (&entries, is_readable(FOLDERS.map(Path::new))) {
+        (_, Some(readable)) => !readable,
+        (entries, None) => entries.is_ok(),
+    };
+    if closed && !entries.as_ref().is_ok_and(|entries| !entries.is_empty()) {
         let what = "the system's journal, where the root helper's log is, may not be read by you";
         return Err(Refusal::new(Code::FailedPrecondition, what).hint(format!(
             "sudo journalctl -u banger-roothelper {of_user}; or for good: \
              sudo usermod -aG systemd-journal \"$USER\", then log in anew"
         )));
     }
-    Ok(entries)
+    entries
 }
 
 async fn ask(options: &[&str], of_user: &str) -> Result<String, Refusal> {
@@ -63,17 +67,16 @@ async fn ask(options: &[&str], of_user: &str) -> Result<String, Refusal> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Whether a system's journal in one of these folders can be opened.
-fn is_readable<const N: usize>(folders: [&Path; N]) -> io::Result<bool> {
-    for folder in folders {
-        let Ok(machines) = read_dir(folder) else { continue };
-        for machine in machines {
-            if File::open(machine?.path().join("system.journal")).is_ok() {
-                return Ok(true);
-            }
-        }
-    }
-    Ok(false)
+/// Whether a system's journal in one of these folders can be opened; `None` where none is seen.
+fn is_readable<const N: usize>(folders: [&Path; N]) -> Option<bool> {
+    let machines = folders.into_iter().filter_map(|folder| read_dir(folder).ok()).flatten();
+    let journals = machines.flatten().map(|machine| machine.path().join("system.journal"));
+    let opened = journals.filter_map(|journal| match File::open(journal) {
+        Ok(_) => Some(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(_) => Some(false),
+    });
+    opened.reduce(|one, other| one || other)
 }
 
 #[cfg(test)]
@@ -84,13 +87,18 @@ mod tests {
     fn a_journal_that_can_be_opened_is_found() {
         let folder = tempfile::tempdir().unwrap();
         let nowhere = folder.path().join("nowhere");
-        let ask = || is_readable([&nowhere, folder.path()]).unwrap();
-        assert!(!ask());
+        let ask = || is_readable([&nowhere, folder.path()]);
+        assert_eq!(ask(), None);
         let machine = folder.path().join("0123456789abcdef");
         std::fs::create_dir(&machine).unwrap();
         std::fs::write(machine.join("user-1000.journal"), "").unwrap();
-        assert!(!ask(), "a user's own is not the system's");
-        std::fs::write(machine.join("system.journal"), "").unwrap();
-        assert!(ask());
+        assert_eq!(ask(), None, "a user's own is not the system's");
+        // What cannot be opened, to root neither.
+        let journal = machine.join("system.journal");
+        std::os::unix::fs::symlink(&journal, &journal).unwrap();
+        assert_eq!(ask(), Some(false));
+        std::fs::remove_file(&journal).unwrap();
+        std::fs::write(journal, "").unwrap();
+        assert_eq!(ask(), Some(true));
     }
 }
