@@ -38,6 +38,8 @@ const BLOCK: u32 = 512;
 const VANISHED: u32 = 8;
 /// How long a device that is let go may be held by who looks at it just then: udev.
 const LETTING_GO: Duration = Duration::from_secs(5);
+/// How long clearing one may take.
+const CLEARING: Duration = Duration::from_secs(1);
 /// Where all block devices are.
 const ALL: &str = "/sys/block";
 
@@ -153,8 +155,21 @@ pub(super) fn release_strays() -> io::Result<usize> {
         return Ok(0);
     }
     let control = loop_control()?;
-    let strays = ours.into_iter().filter(|&number| change(&control, REMOVE, number).is_ok());
+    let strays = ours.into_iter().filter(|&number| release_if_stray(&control, number));
     Ok(strays.count())
+}
+
+/// One that is neither bound nor free is being cleared, by the device that stood on it, or was
+/// just claimed: which of the two shows in a moment.
+fn release_if_stray(control: &OwnedFd, number: LoopNumber) -> bool {
+    let released = patience(CLEARING, || match change(control, REMOVE, number) {
+        Ok(()) => Some(true),
+        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+            (!matches!(of_number(number), Ok(None))).then_some(false)
+        }
+        Err(_) => Some(false),
+    });
+    released.unwrap_or(false)
 }
 
 /// What a loop device is bound to; `None` when it is not, or there is none.
