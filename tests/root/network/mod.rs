@@ -27,10 +27,16 @@ use banger_tests::testbed::inside;
 fn the_walls_stand_on_a_distributions_kernel_too() {
     inside(|| {
         let own = std::env::current_exe().unwrap();
-        let what = ["network::pinned", "network::walls", "--test-threads=1", "--nocapture"];
+        let what = [
+            "network::pinned::what_a_guest_sends",
+            "network::walls::a_tap_that_takes",
+            "--test-threads=1",
+            "--nocapture",
+        ];
         let output = Command::new(own).args(what).output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout);
         let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(said.contains("test result: ok. 6 passed"), "{said}{errors}");
+        let all = said.contains("test result: ok. 2 passed") && !said.contains("SKIPPED");
+        assert!(all, "{said}{errors}");
     });
 }
