@@ -1,7 +1,10 @@
 //! Inodes: read, written, given out and taken back.
 
+use std::collections::BTreeSet;
+
 use super::volume::{InodeMap, Volume};
 use crate::layout::bitmap;
+use crate::layout::features::Compat;
 use crate::layout::geometry::synthesise_inode_bitmap;
 use crate::layout::group::{INODE_UNINIT, INODE_ZEROED};
 use crate::layout::inode::Inode;
@@ -94,6 +97,25 @@ impl Volume {
         Ok(map)
     }
 
+    /// The first group from `near` on with a free inode that is not held back; without such a
+    /// one, the first with any.
+    fn group_with_inode(&mut self, near: u32) -> Result<Option<u32>> {
+        let (groups, per_group) = (self.geometry.groups, self.geometry.inodes_per_group);
+        let mut any = None;
+        for number in (near..groups).chain(0..near) {
+            let free = self.group(number)?.descriptor.free_inodes_count();
+            let first = number * per_group + 1;
+            let held = self.held_inodes.range(first..first + per_group).count();
+            if free as usize > held {
+                return Ok(Some(number));
+            }
+            if free > 0 {
+                any = any.or(Some(number));
+            }
+        }
+        Ok(any)
+    }
+
     /// Gives out an inode in the parent's group, or the next that has one. Its
     /// record is zero but for a new generation's; write it before anything else.
     ///
@@ -102,29 +124,26 @@ impl Volume {
     pub(crate) fn allocate_inode(&mut self, parent: u32, directory: bool) -> Result<(u32, Inode)> {
         let geometry = self.geometry;
         let (near, _) = geometry.inode_place(parent)?;
-        let mut chosen = None;
-        for step in 0..geometry.groups {
-            let number = (near + step) % geometry.groups;
-            if self.group(number)?.descriptor.free_inodes_count() > 0 {
-                chosen = Some(number);
-                break;
-            }
-        }
-        let number = chosen.ok_or_else(|| Error::NoSpace { what: "an inode".to_owned() })?;
+        let number = self
+            .group_with_inode(near)?
+            .ok_or_else(|| Error::NoSpace { what: "an inode".to_owned() })?;
         // Reserved inodes are never given out, whatever a bitmap says of them.
         let lowest = if number == 0 { geometry.first_ino.saturating_sub(1) } else { 0 };
+        let before = number * geometry.inodes_per_group + 1;
+        let held: BTreeSet<u32> =
+            self.held_inodes.range(before..before + geometry.inodes_per_group).copied().collect();
         let map = self.inode_map(number)?;
-        let mut index = map.full_below.max(lowest);
-        while index < geometry.inodes_per_group && bitmap::is_set(&map.now, index) {
-            index += 1;
-        }
-        if index >= geometry.inodes_per_group {
-            return Err(Error::Corrupt {
-                what: format!("group {number}: a free inode is counted and none is there"),
-            });
-        }
+        let mut free = (map.full_below.max(lowest)..geometry.inodes_per_group)
+            .filter(|index| !bitmap::is_set(&map.now, *index));
+        let first = free.next();
+        let not_held = |index: &u32| !held.contains(&(before + index));
+        // What is held back is better than nothing.
+        let chosen = first.filter(not_held).or_else(|| free.find(not_held)).or(first);
+        let index = chosen.ok_or_else(|| Error::Corrupt {
+            what: format!("group {number}: a free inode is counted and none is there"),
+        })?;
         bitmap::set(&mut map.now, index);
-        map.full_below = index + 1;
+        map.full_below = first.filter(|first| *first < index).unwrap_or(index + 1);
         self.count_inode(number, index, directory)?;
         let ino = number * geometry.inodes_per_group + index + 1;
         let mut inode = Inode::blank(geometry.inode_size);
@@ -193,6 +212,10 @@ impl Volume {
         }
         bitmap::clear(&mut map.now, index);
         map.full_below = map.full_below.min(index);
+        // Its old name would lead to whatever came to have it, should a power cut leave both.
+        if !self.sb.features().compat.has(Compat::HAS_JOURNAL) {
+            self.held_inodes.insert(ino);
+        }
         let seconds = self.now.encode().0;
         let descriptor = &mut self.group(number)?.descriptor;
         descriptor.set_free_inodes_count(descriptor.free_inodes_count() + 1);

@@ -70,6 +70,9 @@ pub(crate) struct Volume {
     /// Inodes that were written, also with what they were before, and directories that
     /// were changed.
     pub(crate) written: BTreeSet<u32>,
+    /// Inodes that were taken back and are not given out again while there are others: where
+    /// there is no journal.
+    pub(super) held_inodes: BTreeSet<u32>,
 }
 
 impl Volume {
@@ -140,6 +143,7 @@ impl Volume {
             now: Timestamp::now(),
             generations: random,
             written: BTreeSet::new(),
+            held_inodes: BTreeSet::new(),
         })
     }
 
