@@ -24,6 +24,7 @@ pub mod server;
 pub mod share;
 pub mod spawn;
 pub mod store;
+mod system;
 pub mod verb;
 pub mod vm;
 pub mod vmm;

@@ -28,6 +28,8 @@ pub enum GarbagePlace {
     Path(PathBuf),
     /// A process, by its number.
     Process(u32),
+    /// Something that the root helper made, by its name.
+    Object(String),
 }
 
 /// What becomes of garbage.
@@ -70,10 +72,10 @@ impl TryFrom<wire::Garbage> for Garbage {
                 return Err(Invalid::new("fate", "unspecified", "not one of this version"));
             }
         };
-        let place = if wire.pid == 0 {
-            GarbagePlace::Path(wire.path.into())
-        } else {
-            GarbagePlace::Process(wire.pid)
+        let place = match (wire.pid, wire.object) {
+            (0, object) if object.is_empty() => GarbagePlace::Path(wire.path.into()),
+            (0, object) => GarbagePlace::Object(object),
+            (pid, _) => GarbagePlace::Process(pid),
         };
         let (kind, reason) = (wire.kind, wire.reason);
         Ok(Self { kind, place, bytes: wire.bytes, since: wire.since, reason, fate })
@@ -89,12 +91,14 @@ impl From<Garbage> for wire::Garbage {
             GarbageFate::Stays(why) => (Fate::Stays, why),
             GarbageFate::LeftAlone => (Fate::LeftAlone, String::new()),
         };
-        let (path, pid) = match garbage.place {
-            GarbagePlace::Path(path) => (path.to_string_lossy().into_owned(), 0),
-            GarbagePlace::Process(pid) => (String::new(), pid),
+        let nothing = String::new;
+        let (path, pid, object) = match garbage.place {
+            GarbagePlace::Path(path) => (path.to_string_lossy().into_owned(), 0, nothing()),
+            GarbagePlace::Process(pid) => (nothing(), pid, nothing()),
+            GarbagePlace::Object(name) => (nothing(), 0, name),
         };
         let Garbage { kind, bytes, since, reason, .. } = garbage;
-        Self { kind, path, pid, bytes, since, reason, fate: fate.into(), failure }
+        Self { kind, path, pid, bytes, since, reason, fate: fate.into(), failure, object }
     }
 }
 
@@ -162,13 +166,15 @@ mod tests {
             fate: GarbageFate::Removable,
         };
         let process = Garbage { place: GarbagePlace::Process(7), ..garbage.clone() };
+        let object = GarbagePlace::Object("loop1000000".into());
+        let object = Garbage { place: object, ..garbage.clone() };
         let fates = [
             GarbageFate::Removed,
             GarbageFate::Stays("it is busy".into()),
             GarbageFate::LeftAlone,
             GarbageFate::Removable,
         ];
-        for garbage in [garbage, process] {
+        for garbage in [garbage, process, object] {
             for fate in &fates {
                 let garbage = Garbage { fate: fate.clone(), ..garbage.clone() };
                 assert_eq!(Garbage::try_from(wire::Garbage::from(garbage.clone())), Ok(garbage));

@@ -104,6 +104,8 @@ pub struct NewVm {
     pub publish: Vec<PortForward>,
     /// Folders of the host that the guest is to have.
     pub shares: Vec<Share>,
+    /// Which way it runs in.
+    pub isolation: Option<Isolation>,
 }
 
 /// How a VM is to be started; what is absent is the daemon's choice.
@@ -150,6 +152,10 @@ impl TryFrom<wire::CreateVmRequest> for NewVm {
             wire::Network::Unspecified => Network::default(),
             network => network.try_into()?,
         };
+        let isolation = match wire.isolation() {
+            wire::Isolation::Unspecified => None,
+            isolation => Some(isolation.try_into()?),
+        };
         let publish = forwards(wire.publish)?;
         PortForward::check(&publish)?;
         if let (Network::None, Some(first)) = (network, publish.first()) {
@@ -162,6 +168,7 @@ impl TryFrom<wire::CreateVmRequest> for NewVm {
         let shares = shares(wire.shares)?;
         Share::check(&shares)?;
         Ok(Self {
+            isolation,
             network,
             publish,
             shares,
@@ -191,6 +198,7 @@ impl From<NewVm> for wire::CreateVmRequest {
             network: wire::Network::from(new.network).into(),
             publish: new.publish.into_iter().map(Into::into).collect(),
             shares: new.shares.into_iter().map(Into::into).collect(),
+            isolation: new.isolation.map_or(0, |isolation| wire::Isolation::from(isolation).into()),
         }
     }
 }
@@ -383,6 +391,7 @@ mod tests {
                 lifetime: Some("2h".parse().unwrap()),
                 publish: vec!["8080:80".parse().unwrap()],
                 shares: vec!["/a:/b:ro".parse().unwrap()],
+                isolation: Some(Isolation::System),
                 ..NewVm::default()
             },
         ] {

@@ -27,6 +27,8 @@ if "probe" in mode:
 path, log = re.search(r"id=console,logappend=on,path=(\S+),logfile=(\S+)", line).groups()
 console = open(log, "a")
 rootfs = re.search(r"node-name=root,\S*file\.filename=(\S+)", line).group(1)
+if rootfs.startswith("/dev/"):
+    held = open(rootfs, "rb+", buffering=0)  # for as long as it lives, as QEMU does
 say = lambda text: (console.write(text + "\n"), console.flush())
 if "silent" not in mode:
     say("fake guest boots from " + rootfs)

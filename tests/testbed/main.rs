@@ -9,6 +9,7 @@ mod login;
 mod packaging;
 mod snapshot;
 mod system;
+mod vm;
 
 use std::process::Command;
 

@@ -18,6 +18,9 @@ pub(crate) struct Arguments {
     /// Only say what would be removed
     #[arg(short = 'n', long)]
     dry_run: bool,
+    /// Also what guests wrote whose VMs are not known here, where the root helper keeps it
+    #[arg(long)]
+    overlays: bool,
     /// As JSON, for scripts
     #[arg(long)]
     json: bool,
@@ -30,10 +33,12 @@ pub(crate) struct Arguments {
 pub(crate) struct Json<'a> {
     /// What it is, in a few words.
     kind: &'a str,
-    /// `null` for a process.
+    /// `null` for a process, and for what the root helper made.
     path: Option<String>,
     /// `null` for what is no process.
     pid: Option<u32>,
+    /// Name of what the root helper made; `null` for all else.
+    object: Option<&'a str>,
     bytes: u64,
     /// Seconds since the epoch: when it was last changed, or began to run.
     changed_at: i64,
@@ -46,9 +51,10 @@ pub(crate) struct Json<'a> {
 
 impl<'a> From<&'a Garbage> for Json<'a> {
     fn from(garbage: &'a Garbage) -> Self {
-        let (path, pid) = match &garbage.place {
-            GarbagePlace::Path(path) => (Some(path.to_string_lossy().into_owned()), None),
-            GarbagePlace::Process(pid) => (None, Some(*pid)),
+        let (path, pid, object) = match &garbage.place {
+            GarbagePlace::Path(path) => (Some(path.to_string_lossy().into_owned()), None, None),
+            GarbagePlace::Process(pid) => (None, Some(*pid), None),
+            GarbagePlace::Object(name) => (None, None, Some(name.as_str())),
         };
         let failure = match &garbage.fate {
             GarbageFate::Stays(why) => Some(why.as_str()),
@@ -58,6 +64,7 @@ impl<'a> From<&'a Garbage> for Json<'a> {
             kind: &garbage.kind,
             path,
             pid,
+            object,
             bytes: garbage.bytes,
             changed_at: garbage.since,
             reason: &garbage.reason,
@@ -69,7 +76,8 @@ impl<'a> From<&'a Garbage> for Json<'a> {
 
 impl Arguments {
     pub(crate) async fn run(self, terminal: Terminal) -> Outcome {
-        let garbage = bangerd::connect(terminal).await?.collect_garbage(self.dry_run).await?;
+        let garbage =
+            bangerd::connect(terminal).await?.collect_garbage(self.dry_run, self.overlays).await?;
         if self.json {
             terminal.json(&garbage.iter().map(Json::from).collect::<Vec<_>>())?;
         } else if !garbage.is_empty() {
@@ -88,6 +96,7 @@ fn list(garbage: &[Garbage]) -> String {
         let place = match &found.place {
             GarbagePlace::Path(path) => path.display().to_string(),
             GarbagePlace::Process(pid) => format!("process {pid}"),
+            GarbagePlace::Object(name) => name.clone(),
         };
         let size = match found.bytes {
             0 => String::new(),
@@ -165,6 +174,13 @@ mod tests {
                 path("/home/ann/.local/state/banger/vms/a\n\u{1b}[2Jb"),
                 1,
                 "banger makes no such thing",
+                GarbageFate::LeftAlone,
+            ),
+            found(
+                "device of a root filesystem",
+                GarbagePlace::Object("banger-u1000-67e55044-10b1-426f-9247-bb680e5fe0c8".into()),
+                0,
+                "its VM is gone",
                 GarbageFate::LeftAlone,
             ),
             found("removed", path("/x"), 2, "it was removed", GarbageFate::Stays("busy".into())),

@@ -121,7 +121,7 @@ async fn start(
         kernel,
         initrd: None,
         append: APPEND.to_owned(),
-        rootfs: disk("root")?,
+        rootfs: vmm::Disk::File(disk("root")?),
         work_disk: disk("work")?,
         cpus: 1,
         memory_mib: 64,

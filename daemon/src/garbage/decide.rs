@@ -43,7 +43,7 @@ impl Finding {
     pub fn path(&self) -> Option<&Path> {
         match &self.garbage.place {
             GarbagePlace::Path(path) => Some(path),
-            GarbagePlace::Process(_) => None,
+            GarbagePlace::Process(_) | GarbagePlace::Object(_) => None,
         }
     }
 }

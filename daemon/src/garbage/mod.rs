@@ -11,6 +11,7 @@
 mod builds;
 mod decide;
 mod found;
+mod of_root;
 mod processes;
 mod remove;
 mod survey;
@@ -18,6 +19,7 @@ mod survey;
 pub use builds::BuildFolder;
 pub use decide::{Action, Finding, decide};
 pub use found::{Found, FoundFile, FoundProcess, FoundVm, Holder, RunsFor, What};
+pub(crate) use of_root::of_root;
 pub use processes::{VmProcesses, running};
 pub(crate) use remove::remove;
 pub use survey::survey;

@@ -1,6 +1,7 @@
 //! What a daemon does with what an earlier one left: records and processes -> actions.
 
 mod decide;
+mod devices;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -50,6 +51,7 @@ pub async fn take_over(registry: &Arc<Registry>) {
         }
         registry.adopt(record);
     }
+    tokio::spawn(devices::take_back(registry.clone()));
 }
 
 /// Removes what the daemon before was making or removing, beside everything else:

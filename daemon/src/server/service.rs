@@ -282,8 +282,10 @@ impl daemon_server::Daemon for Service {
         &self,
         request: Request<wire::CollectGarbageRequest>,
     ) -> Answer<wire::CollectGarbageResponse> {
-        let (registry, dry_run) = (self.registry.clone(), request.into_inner().dry_run);
-        let collected = async move { verb::collect_garbage(&registry, dry_run).await };
+        let wire::CollectGarbageRequest { dry_run, include_overlays } = request.into_inner();
+        let registry = self.registry.clone();
+        let collected =
+            async move { verb::collect_garbage(&registry, dry_run, include_overlays).await };
         let garbage = to_its_end(collected).await?;
         Ok(Response::new(wire::CollectGarbageResponse {
             garbage: garbage.into_iter().map(Into::into).collect(),

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use super::{blocking, store_refusal};
 use crate::garbage::{self, Action, Finding, Found, FoundFile, FoundVm, What};
 use crate::progress::Teller;
+use crate::system::Helper;
 use crate::vm::{Handle, Registry};
 
 /// How long a process that seems to have no owner is given: one that is just ending looks
@@ -23,6 +24,7 @@ const SETTLE: Duration = Duration::from_millis(300);
 pub async fn collect_garbage(
     registry: &Arc<Registry>,
     dry_run: bool,
+    include_overlays: bool,
 ) -> Result<Vec<Garbage>, Refusal> {
     let mut findings = look(registry).await?;
     if findings.iter().any(|finding| process(&finding.action).is_some()) {
@@ -41,7 +43,23 @@ pub async fn collect_garbage(
         }
         garbage.push(found);
     }
+    garbage.extend(of_root(registry, dry_run, include_overlays).await);
     Ok(garbage)
+}
+
+/// What root made for VMs that are not known here. Without a helper that can be asked there is
+/// nothing to be told.
+async fn of_root(registry: &Arc<Registry>, dry_run: bool, include_overlays: bool) -> Vec<Garbage> {
+    let known = registry.all().into_iter().map(|vm| vm.record().id);
+    let keep = known.chain(registry.broken().into_iter().map(|vm| vm.id)).collect();
+    let swept = async { Helper::connect().await?.sweep(keep, dry_run, include_overlays).await };
+    match swept.await {
+        Ok(swept) => swept.into_iter().map(|swept| garbage::of_root(swept, dry_run)).collect(),
+        Err(refusal) => {
+            tracing::debug!(%refusal, "the root helper is not asked for garbage");
+            Vec::new()
+        }
+    }
 }
 
 async fn look(registry: &Arc<Registry>) -> Result<Vec<Finding>, Refusal> {

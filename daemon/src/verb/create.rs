@@ -9,6 +9,7 @@ use crate::config::Set;
 use crate::context::now;
 use crate::spawn::ProcessId;
 use crate::store::{ImageRecord, ImageRef, Phase, VmFiles, VmRecord};
+use crate::system::Helper;
 use crate::vm::Registry;
 use crate::{keys, net};
 
@@ -31,6 +32,7 @@ pub async fn create_vm(
     if !new.force {
         admission::memory_at_all(memory, host_memory::now())?;
     }
+    let isolation = choose_isolation(new.isolation).await?;
     let image = {
         let context = context.clone();
         let (wanted, usual) = (new.image.clone(), settings.image().cloned());
@@ -50,7 +52,7 @@ pub async fn create_vm(
         id,
         name,
         image,
-        isolation: Isolation::Rootless,
+        isolation,
         cpus: new.cpus.unwrap_or_else(|| settings.cpus()),
         memory,
         disk: new.disk.unwrap_or_else(|| settings.disk()),
@@ -77,6 +79,22 @@ pub async fn create_vm(
     tracing::info!(vm = %record.name, id = %record.id, image = %record.image.name, "created");
     debug_assert_eq!(record.phase.state(), VmState::Created);
     Ok(registry.adopt(record).view())
+}
+
+/// The way that is asked for, when it can be gone; else the root helper's, where that does
+/// what a VM needs.
+async fn choose_isolation(wanted: Option<Isolation>) -> Result<Isolation, Refusal> {
+    match wanted {
+        Some(Isolation::Rootless) => Ok(Isolation::Rootless),
+        Some(Isolation::System) => Helper::ready().await.map(|_helper| Isolation::System),
+        None => Ok(match Helper::ready().await {
+            Ok(_) => Isolation::System,
+            Err(refusal) => {
+                tracing::debug!(%refusal, "without the root helper");
+                Isolation::Rootless
+            }
+        }),
+    }
 }
 
 /// The image that is asked for, or the configured one, or the only one.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use banger_proto::{BrokenVm, Code, Refusal, Vm, VmRef};
 
-use super::{OnHost, blocking, store_refusal};
+use super::{OnHost, blocking, discard, store_refusal};
 use crate::context::Context;
 use crate::garbage::{self, Action, RunsFor, VmProcesses};
 use crate::progress::Teller;
@@ -17,6 +17,7 @@ pub(crate) async fn remove_vm(
     record: &VmRecord,
     teller: &Teller<Vm>,
 ) -> Result<(), Refusal> {
+    discard(record, teller).await?;
     let id = record.id;
     let remove = blocking(move || context.vms.remove(id).map_err(|error| store_refusal(&error)));
     let discarded = teller.stage("remove_files", "", remove).await?;

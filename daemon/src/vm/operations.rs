@@ -119,6 +119,7 @@ impl Task {
             }
         };
         self.let_go();
+        verb::detach(&record, teller).await;
         let reason = match stopped {
             Stopped::Killed => "killed: it did not shut down by itself".to_owned(),
             Stopped::Orderly | Stopped::Already => String::new(),
@@ -172,5 +173,8 @@ impl Task {
         };
         tracing::warn!(vm = %record.name, ?phase, "the VMM ended on its own");
         self.change(|record| record.phase = phase).await;
+        // Nobody is kept waiting for the truth by that.
+        let (nobody, _) = Teller::channel();
+        verb::detach(&record, &nobody).await;
     }
 }

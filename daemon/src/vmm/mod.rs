@@ -24,7 +24,7 @@ pub(crate) mod walls;
 
 pub use host::Host;
 pub use qemu::{CONTROL_DESCRIPTOR, Cable, NETWORK_DESCRIPTOR, Places, Qemu, Run, Vmm};
-pub use spec::{Accelerator, Files, VmmSpec};
+pub use spec::{Accelerator, Disk, Files, VmmSpec};
 pub use start::{Running, StartError, start};
 pub use stop::{StopError, Stopped, stop};
 pub use walls::Walls;

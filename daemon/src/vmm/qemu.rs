@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use banger_proto::PortForward;
 
-use super::spec::{Accelerator, VmmSpec};
+use super::spec::{Accelerator, Disk, VmmSpec};
 use crate::net::{AddressPlan, MacAddress};
 use crate::share::{self, DESCRIPTORS};
 use crate::spawn::{Program, QEMU};
@@ -138,10 +138,18 @@ impl Vmm for Qemu {
         line.push("-append".into());
         line.push(spec.append.clone().into());
 
-        for (name, path) in [("root", &places.rootfs), ("work", &places.work_disk)] {
-            // What the guest discards leaves holes in the file on the host.
-            let head = format!("driver=raw,node-name={name},discard=unmap,detect-zeroes=unmap");
-            let head = format!("{head},file.driver=file,file.aio=threads,file.discard=unmap");
+        let root_is_file = matches!(spec.rootfs, Disk::File(_));
+        let disks = [("root", &places.rootfs, root_is_file), ("work", &places.work_disk, true)];
+        for (name, path, is_file) in disks {
+            let head = format!("driver=raw,node-name={name}");
+            let head = if is_file {
+                // What the guest discards leaves holes in the file on the host.
+                let head = format!("{head},discard=unmap,detect-zeroes=unmap,file.driver=file");
+                format!("{head},file.aio=threads,file.discard=unmap")
+            } else {
+                // A snapshot gives nothing back before it goes.
+                format!("{head},file.driver=host_device,file.aio=threads")
+            };
             line.push("-blockdev".into());
             line.push(option(&head, &[("file.filename", path)]));
             line.push("-device".into());
@@ -220,7 +228,7 @@ mod tests {
             kernel: "/state/images/debian/vmlinuz".into(),
             initrd: Some("/state/images/debian/initrd".into()),
             append: "root=/dev/vda console=ttyS0".into(),
-            rootfs: "/state/vms/6f1c/rootfs.ext4".into(),
+            rootfs: Disk::File("/state/vms/6f1c/rootfs.ext4".into()),
             work_disk: "/state/vms/6f1c/a,b.ext4".into(),
             cpus: 2,
             memory_mib: 1024,
@@ -234,7 +242,7 @@ mod tests {
         Places {
             kernel: spec.kernel.clone(),
             initrd: spec.initrd.clone(),
-            rootfs: spec.rootfs.clone(),
+            rootfs: spec.rootfs.path().to_owned(),
             work_disk: spec.work_disk.clone(),
             console: spec.directory.join("console.log"),
             line: spec.directory.join("console"),
@@ -250,6 +258,18 @@ mod tests {
             text.push_str(&word);
         }
         text.trim_start().to_owned()
+    }
+
+    #[test]
+    fn a_device_is_opened_as_one_and_gives_nothing_back() {
+        let run = Run { accelerator: Accelerator::Tcg, network: Cable::Stream };
+        let file = text(&spec(), &run);
+        let rootfs = Disk::Device("/dev/dm-3".into());
+        let device = text(&VmmSpec { rootfs, ..spec() }, &run);
+        let added: Vec<_> = device.lines().filter(|line| !file.contains(line)).collect();
+        let root = "-blockdev driver=raw,node-name=root,file.driver=host_device,file.aio=threads,\
+                    file.filename=/dev/dm-3";
+        assert_eq!(added, [root]);
     }
 
     #[test]

@@ -29,6 +29,25 @@ impl Accelerator {
     }
 }
 
+/// What a disk of the guest's is on the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Disk {
+    /// A raw image.
+    File(PathBuf),
+    /// A block device's node.
+    Device(PathBuf),
+}
+
+impl Disk {
+    /// The file's or the node's path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::File(path) | Self::Device(path) => path,
+        }
+    }
+}
+
 /// One VM, ready to be run. The disks exist and hold their guest files.
 #[derive(Debug, Clone)]
 pub struct VmmSpec {
@@ -43,8 +62,8 @@ pub struct VmmSpec {
     pub initrd: Option<PathBuf>,
     /// Kernel command line, see [`crate::guest::kernel_command_line`].
     pub append: String,
-    /// Raw image or device of the root filesystem, the guest's first disk.
-    pub rootfs: PathBuf,
+    /// The root filesystem, the guest's first disk.
+    pub rootfs: Disk,
     /// Raw image of the work disk, the guest's second disk.
     pub work_disk: PathBuf,
     /// Virtual processors.

@@ -139,7 +139,7 @@ async fn start_once(
     let outside = Places {
         kernel: spec.kernel.clone(),
         initrd: spec.initrd.clone(),
-        rootfs: spec.rootfs.clone(),
+        rootfs: spec.rootfs.path().to_owned(),
         work_disk: spec.work_disk.clone(),
         console: files.console(),
         line: files.console_line(),

@@ -345,7 +345,7 @@ mod tests {
             kernel: "/home/u/images/d/vmlinuz".into(),
             initrd: Some("/home/u/images/d/initrd".into()),
             append: String::new(),
-            rootfs: "/home/u/vms/1/rootfs.ext4".into(),
+            rootfs: crate::vmm::Disk::File("/home/u/vms/1/rootfs.ext4".into()),
             work_disk: "/home/u/vms/1/work.ext4".into(),
             cpus: 1,
             memory_mib: 256,
@@ -356,7 +356,7 @@ mod tests {
         let host = Places {
             kernel: spec.kernel.clone(),
             initrd: spec.initrd.clone(),
-            rootfs: spec.rootfs.clone(),
+            rootfs: spec.rootfs.path().to_owned(),
             work_disk: spec.work_disk.clone(),
             console: spec.directory.join("console.log"),
             line: spec.directory.join("console"),

@@ -134,12 +134,17 @@ impl Client {
         Ok((settings, answer.files.into_iter().map(PathBuf::from).collect()))
     }
 
-    /// What has no owner any more, and what became of it: nothing when it is a `dry_run`.
+    /// What has no owner any more, and what became of it: nothing when it is a `dry_run`. With
+    /// `include_overlays` also what guests wrote of whom no VM is known.
     ///
     /// # Errors
     /// The daemon's refusal.
-    pub async fn collect_garbage(&mut self, dry_run: bool) -> Result<Vec<Garbage>> {
-        let request = wire::CollectGarbageRequest { dry_run };
+    pub async fn collect_garbage(
+        &mut self,
+        dry_run: bool,
+        include_overlays: bool,
+    ) -> Result<Vec<Garbage>> {
+        let request = wire::CollectGarbageRequest { dry_run, include_overlays };
         let answer = self.inner.collect_garbage(request).await?.into_inner();
         Ok(answer.garbage.into_iter().map(Garbage::try_from).collect::<Result<_, _>>()?)
     }

@@ -52,6 +52,17 @@ pub fn inside_with_helper(test: impl FnOnce()) {
     inside_with(payload, test);
 }
 
+/// The same, with banger itself, and a VMM that is a fake: `vmm/qemu-system-x86_64`.
+pub fn inside_with_banger(fake_vmm: &std::path::Path, test: impl FnOnce()) {
+    let payload = || {
+        let programs = ["banger-ask", "banger", "bangerd"];
+        let mut payload = Payload::of_this_test().with_programs(&programs).with_packaging();
+        payload.add(fake_vmm, "vmm/qemu-system-x86_64");
+        payload
+    };
+    inside_with(payload, test);
+}
+
 fn inside_with(payload: impl FnOnce() -> Payload, test: impl FnOnce()) {
     if std::env::var_os(INSIDE).is_some() {
         return test();

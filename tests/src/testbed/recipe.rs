@@ -19,6 +19,7 @@ const PACKAGES: &[&str] = &[
     "passwd",
     "polkitd",
     "procps",
+    "python3",
     "strace",
     "systemd",
     "systemd-sysv",

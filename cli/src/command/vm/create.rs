@@ -1,7 +1,8 @@
 //! `banger vm create`.
 
 use banger_proto::{
-    Code, Cpus, ImageName, Lifetime, Mib, Network, NewVm, PortForward, Refusal, Share, VmName,
+    Code, Cpus, ImageName, Isolation, Lifetime, Mib, Network, NewVm, PortForward, Refusal, Share,
+    VmName,
 };
 
 use crate::bangerd;
@@ -43,6 +44,10 @@ pub(super) struct Shape {
     /// cannot change it. Several times for several folders
     #[arg(short, long, value_name = "DIR:PATH[:ro]")]
     volume: Vec<Share>,
+    /// Which way it runs in, for all its life: rootless, or system with the root helper
+    /// [default: system where the helper does what it is asked, else rootless]
+    #[arg(long, value_name = "WAY")]
+    isolation: Option<Isolation>,
 }
 
 impl Shape {
@@ -51,8 +56,19 @@ impl Shape {
     /// # Errors
     /// When a folder is relative and the working directory cannot be written.
     pub(super) fn new_vm(self, ephemeral: bool) -> Result<NewVm, Failure> {
-        let Self { name, image, cpus, memory, disk, force, ttl: lifetime, net, publish, volume } =
-            self;
+        let Self {
+            name,
+            image,
+            cpus,
+            memory,
+            disk,
+            force,
+            ttl: lifetime,
+            net,
+            publish,
+            volume,
+            isolation,
+        } = self;
         let (network, shares) = (net, seen_from_here(volume)?);
         Ok(NewVm {
             name,
@@ -66,6 +82,7 @@ impl Shape {
             network,
             publish,
             shares,
+            isolation,
         })
     }
 }

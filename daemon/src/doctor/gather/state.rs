@@ -90,6 +90,7 @@ pub(super) fn leftovers(paths: &Paths) -> Vec<Leftover> {
         let place = match finding.garbage.place {
             GarbagePlace::Path(path) => path.display().to_string(),
             GarbagePlace::Process(pid) => format!("process {pid}"),
+            GarbagePlace::Object(name) => name,
         };
         let (kind, reason) = (finding.garbage.kind, finding.garbage.reason);
         Leftover {

@@ -1,14 +1,15 @@
 //! Carries the plan of a start out.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use banger_proto::{Code, Mib, Network, Refusal, Stage, StartOptions, Vm, VmName};
+use banger_proto::roothelper::Snapshot;
+use banger_proto::{Code, Isolation, Mib, Network, Refusal, Stage, StartOptions, Vm, VmName};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::plan::{Situation, Step, plan};
+use super::plan::{RootDisk, Situation, Step, plan};
 use super::refusals::{guest_refusal, vmm_refusal};
 use super::turn::Turn;
 use super::undo::Undo;
@@ -20,20 +21,23 @@ use crate::net::{AddressPlan, Choice, MacAddress};
 use crate::progress::{Sparingly, Teller};
 use crate::share::Folder;
 use crate::store::{Given, Runtime, VmFiles, VmRecord};
+use crate::system::Helper;
 use crate::verb::admission::{self, Growth};
 use crate::verb::{FREE_SPACE, OnHost, blocking, disk_refusal, host_memory, shares, store_refusal};
-use crate::vmm::{self, Accelerator, Host, Running, VmmSpec};
+use crate::vmm::{self, Accelerator, Disk, Host, Running, VmmSpec};
 
 /// A start under way.
-struct Start {
+pub(super) struct Start {
     context: Arc<Context>,
     settings: Settings,
-    record: VmRecord,
-    files: VmFiles,
-    options: StartOptions,
+    pub(super) record: VmRecord,
+    pub(super) files: VmFiles,
+    pub(super) options: StartOptions,
     teller: Teller<Vm>,
     interrupted: watch::Receiver<bool>,
-    undo: Undo,
+    pub(super) undo: Undo,
+    /// The device of its root filesystem, where the root helper made one.
+    pub(super) snapshot: Option<(Helper, Snapshot)>,
     /// UUID of the root filesystem, once it is known.
     root: Option<Uuid>,
     running: Option<Running>,
@@ -67,6 +71,7 @@ pub(crate) async fn start_vm(
         teller,
         interrupted,
         undo: Undo::default(),
+        snapshot: None,
         root: None,
         running: None,
         folders: Vec::new(),
@@ -140,7 +145,9 @@ impl Start {
 
     /// Says when the VM's disks may outgrow the host's.
     fn tell_growth(&self) {
-        let disks = [self.files.rootfs(), self.files.work_disk()];
+        // What a guest writes to a snapshot is on root's disk.
+        let rootfs = (self.record.isolation == Isolation::Rootless).then(|| self.files.rootfs());
+        let disks: Vec<_> = rootfs.into_iter().chain([self.files.work_disk()]).collect();
         match Growth::of(&disks, self.files.directory()) {
             Ok(growth) => {
                 if let Some(words) = growth.notice() {
@@ -226,9 +233,25 @@ impl Start {
                 let detail = format!("growing to {size}, as it was set");
                 teller.stage(Stage::WORK_DISK, &detail, grow).await.map(drop)
             }
-            Step::StartVmm { kernel, initrd, rootfs, work_disk } => {
+            Step::AttachSnapshot { base, first_boot } => {
+                let attach = self.attach_snapshot(base, first_boot);
+                teller.stage(Stage::ROOTFS_OVERLAY, "", attach).await
+            }
+            Step::PatchSnapshot { base, work_disk, first_boot } => {
+                let patch = self.patch_snapshot(base, work_disk, first_boot);
+                self.root = Some(teller.stage("patch_rootfs", "", patch).await?);
+                Ok(())
+            }
+            Step::StartVmm { kernel, initrd, root, work_disk } => {
                 self.tell_growth();
                 self.take_turn(host.accelerator).await?;
+                let rootfs = match root {
+                    RootDisk::File(path) => Disk::File(path),
+                    RootDisk::Snapshot => {
+                        let borrow = self.borrow_snapshot();
+                        Disk::Device(teller.stage("lend_device", "", borrow).await?)
+                    }
+                };
                 let root = match (&initrd, self.root) {
                     (Some(_), Some(uuid)) => Root::Uuid(uuid),
                     _ => Root::FirstDisk,
@@ -287,18 +310,7 @@ impl Start {
     ) -> impl Future<Output = Result<Uuid, Refusal>> + use<> {
         let (record, files) = (self.record.clone(), self.files.clone());
         blocking(move || {
-            let disk = disk::filesystem_uuid(&work_disk).map_err(|error| disk_refusal(&error))?;
-            let spec = GuestSpec {
-                name: record.name.to_string(),
-                network: match record.network {
-                    Network::User => Some((MacAddress::of(record.uuid()), AddressPlan::USER_MODE)),
-                    Network::None => None,
-                },
-                work_disk: disk.unwrap_or(record.uuid()),
-                host_keys: files.host_keys().map_err(|error| store_refusal(&error))?,
-                shares: record.shares.clone(),
-                first_boot,
-            };
+            let spec = guest_spec(&record, &files, &work_disk, first_boot)?;
             disk::patch_rootfs(&rootfs, &spec).map_err(|error| disk_refusal(&error))
         })
     }
@@ -381,6 +393,27 @@ impl Start {
             Ok(_) = interrupted.wait_for(|&now| now) => Err(self.broken_off()),
         }
     }
+}
+
+/// What the guest is told before it boots.
+pub(super) fn guest_spec(
+    record: &VmRecord,
+    files: &VmFiles,
+    work_disk: &Path,
+    first_boot: bool,
+) -> Result<GuestSpec, Refusal> {
+    let disk = disk::filesystem_uuid(work_disk).map_err(|error| disk_refusal(&error))?;
+    Ok(GuestSpec {
+        name: record.name.to_string(),
+        network: match record.network {
+            Network::User => Some((MacAddress::of(record.uuid()), AddressPlan::USER_MODE)),
+            Network::None => None,
+        },
+        work_disk: disk.unwrap_or(record.uuid()),
+        host_keys: files.host_keys().map_err(|error| store_refusal(&error))?,
+        shares: record.shares.clone(),
+        first_boot,
+    })
 }
 
 async fn copy(

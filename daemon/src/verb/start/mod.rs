@@ -3,6 +3,7 @@
 mod execute;
 mod plan;
 mod refusals;
+mod snapshot;
 mod turn;
 mod undo;
 

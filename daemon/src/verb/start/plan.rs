@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use banger_proto::{Code, Mib, Refusal};
+use banger_proto::{Code, Isolation, Mib, Refusal};
 
 use crate::store::{ImageFiles, ImageRecord, VmFiles, VmRecord};
 
@@ -32,14 +32,28 @@ pub(super) enum Step {
     CopyRootfs { from: PathBuf, to: PathBuf, replace: bool },
     /// Writes the guest's files into the root filesystem.
     PatchRootfs { rootfs: PathBuf, work_disk: PathBuf, first_boot: bool },
+    /// Has the root helper make the device of the root filesystem, a snapshot of the image's:
+    /// what a guest wrote that never booted is discarded.
+    AttachSnapshot { base: PathBuf, first_boot: bool },
+    /// Has the root helper write the guest's files into it.
+    PatchSnapshot { base: PathBuf, work_disk: PathBuf, first_boot: bool },
     /// Builds the work disk.
     BuildWorkDisk { at: PathBuf, size: Mib, seed: Option<PathBuf> },
     /// Brings the growing of a work disk to its end.
     GrowWorkDisk { at: PathBuf, size: Mib },
     /// Runs the VMM.
-    StartVmm { kernel: PathBuf, initrd: Option<PathBuf>, rootfs: PathBuf, work_disk: PathBuf },
+    StartVmm { kernel: PathBuf, initrd: Option<PathBuf>, root: RootDisk, work_disk: PathBuf },
     /// Waits until the guest answers ssh.
     WaitForGuest,
+}
+
+/// What the guest's first disk is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum RootDisk {
+    /// A private copy, in a file.
+    File(PathBuf),
+    /// The snapshot that was attached, borrowed from the root helper.
+    Snapshot,
 }
 
 /// The steps of a start, in their order.
@@ -61,19 +75,33 @@ pub(super) fn plan(record: &VmRecord, situation: &Situation) -> Result<Vec<Step>
     let mut steps = Vec::new();
     // One that never booted holds nothing of anybody's, and may be damaged: it was not yet
     // durable when the host lost its power, or the guest died of it.
-    let first_boot = !record.booted || !situation.has_rootfs;
-    if first_boot {
-        steps.push(Step::CopyRootfs {
-            from: image_files.rootfs(),
-            to: files.rootfs(),
-            replace: situation.has_rootfs,
-        });
-    }
-    steps.push(Step::PatchRootfs {
-        rootfs: files.rootfs(),
-        work_disk: files.work_disk(),
-        first_boot,
-    });
+    let root = match record.isolation {
+        Isolation::Rootless => {
+            let first_boot = !record.booted || !situation.has_rootfs;
+            if first_boot {
+                steps.push(Step::CopyRootfs {
+                    from: image_files.rootfs(),
+                    to: files.rootfs(),
+                    replace: situation.has_rootfs,
+                });
+            }
+            steps.push(Step::PatchRootfs {
+                rootfs: files.rootfs(),
+                work_disk: files.work_disk(),
+                first_boot,
+            });
+            RootDisk::File(files.rootfs())
+        }
+        // Whether there is an overlay of it, only the helper knows: where one that booted has
+        // none, it lost what its guest wrote.
+        Isolation::System => {
+            let (base, first_boot) = (image_files.rootfs(), !record.booted);
+            steps.push(Step::AttachSnapshot { base: base.clone(), first_boot });
+            let work_disk = files.work_disk();
+            steps.push(Step::PatchSnapshot { base, work_disk, first_boot });
+            RootDisk::Snapshot
+        }
+    };
     // A work disk that exists is the user's data.
     if !situation.has_work_disk {
         steps.push(Step::BuildWorkDisk {
@@ -87,7 +115,7 @@ pub(super) fn plan(record: &VmRecord, situation: &Situation) -> Result<Vec<Step>
     steps.push(Step::StartVmm {
         kernel: image_files.kernel(),
         initrd: image.has_initrd.then(|| image_files.initrd()),
-        rootfs: files.rootfs(),
+        root,
         work_disk: files.work_disk(),
     });
     steps.push(Step::WaitForGuest);
@@ -131,6 +159,19 @@ mod tests {
         let record = VmRecord { booted: true, ..VmRecord::sample() };
         let situation = Situation { has_rootfs: true, has_work_disk: true, ..situation() };
         insta::assert_debug_snapshot!(plan(&record, &situation).unwrap());
+    }
+
+    #[test]
+    fn with_the_root_helper_the_device_is_in_the_place_of_the_copy() {
+        let record = VmRecord { isolation: Isolation::System, ..VmRecord::sample() };
+        insta::assert_debug_snapshot!(plan(&record, &situation()).unwrap());
+        // A copy, by whomever, is not looked at.
+        let copied = Situation { has_rootfs: true, ..situation() };
+        assert_eq!(plan(&record, &copied), plan(&record, &situation()));
+        let booted = VmRecord { booted: true, ..record };
+        let steps = plan(&booted, &situation()).unwrap();
+        let base = situation().image_files.rootfs();
+        assert_eq!(steps[0], Step::AttachSnapshot { base, first_boot: false });
     }
 
     #[test]

@@ -30,7 +30,7 @@ fn vm(folder: &Path, network: Choice) -> VmmSpec {
         kernel,
         initrd: None,
         append: "quiet".into(),
-        rootfs: folder.join("rootfs"),
+        rootfs: crate::vmm::Disk::File(folder.join("rootfs")),
         work_disk: folder.join("work, disk"),
         cpus: 1,
         memory_mib: 64,

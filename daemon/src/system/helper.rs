@@ -1,0 +1,261 @@
+//! The root helper, as this user's VMs ask it.
+
+use std::fs::{File, Metadata};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use banger_proto::roothelper::{
+    AttachSnapshot, Change, DetachSnapshot, DeviceHandle, Discarded, Diskseq, Interaction,
+    LendDevice, LentDevice, Object, OfVm, ReadExt4, RootHelper, SOCKET, Snapshot, Sweep, Swept,
+    WriteBlame, WriteExt4, WriteOutcome,
+};
+use banger_proto::{Code, Invalid, Refusal, VmId};
+
+use super::{facts, guest_files, ready};
+use crate::guest::{GuestSpec, plan};
+use crate::verb::{OnHost, blocking};
+
+/// Bytes of an image that are read at most to plan a guest's files: what the helper gives in
+/// one call.
+const READ: u64 = 1 << 20;
+
+/// A connection to the root helper. What it is asked, it is asked without troubling anybody:
+/// bangerd has nobody in front of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Helper {
+    inner: RootHelper,
+}
+
+impl Helper {
+    /// Connects to the helper.
+    ///
+    /// # Errors
+    /// [`Code::Unavailable`] where there is none, [`Code::PermissionDenied`] where it is not
+    /// this user's to ask.
+    pub(crate) async fn connect() -> Result<Self, Refusal> {
+        Ok(Self { inner: RootHelper::connect(Path::new(SOCKET)).await? })
+    }
+
+    /// Connects to a helper that does for this user what a VM needs.
+    ///
+    /// # Errors
+    /// As [`Helper::connect`]; [`Code::FailedPrecondition`] with all that is missing.
+    pub(crate) async fn ready() -> Result<Self, Refusal> {
+        let mut helper = Self::connect().await?;
+        ready::judge(&helper.inner.describe(true).await?)?;
+        Ok(helper)
+    }
+
+    /// Makes a VM's device over this image. A `fresh` one has nothing of an earlier run's; one
+    /// that is not has what its guest wrote, or there is none.
+    ///
+    /// # Errors
+    /// The helper's refusal.
+    pub(crate) async fn attach(
+        &mut self,
+        vm: VmId,
+        base: &Path,
+        fresh: bool,
+        free_bytes: u64,
+    ) -> Result<Snapshot, Refusal> {
+        // What a run left that ended with its host, its bangerd or its helper: a device that
+        // is lent, or one over another image.
+        match self.detach(vm, None).await? {
+            Change::RemovalPending => return Err(in_use()),
+            Change::Removed => tracing::warn!(%vm, "a device of an earlier run was still there"),
+            _ => {}
+        }
+        if fresh {
+            self.discard(vm).await?;
+        }
+        let base = base.to_owned();
+        let image = blocking(move || File::open(base).on_host("open the image")).await?;
+        let request = AttachSnapshot {
+            vm,
+            interaction: Interaction::Never,
+            create_overlay: fresh,
+            free_bytes,
+        };
+        self.inner.attach_snapshot(request, Arc::new(OwnedFd::from(image))).await.map_err(
+            |refusal| match refusal.code {
+                Code::NotFound if !fresh => Refusal {
+                    message: "what the guest had written is gone".into(),
+                    chain: vec![refusal.message],
+                    ..Refusal::new(Code::DataLoss, "")
+                        .hint("remove the VM and make it anew: banger vm rm, banger vm create")
+                },
+                _ => refusal,
+            },
+        )
+    }
+
+    /// Writes a guest's files into the root filesystem on its device, in one batch.
+    ///
+    /// # Errors
+    /// The helper's refusal; none of the files was written then, unless it says otherwise.
+    pub(crate) async fn patch(
+        &mut self,
+        device: DeviceHandle,
+        spec: &GuestSpec,
+    ) -> Result<(), Refusal> {
+        let interaction = Interaction::Never;
+        let paths = facts::wanted().map_err(defect)?;
+        let request = ReadExt4 { device, paths: paths.clone(), limit_bytes: READ, interaction };
+        let found = self.inner.read_ext4_file(request).await?;
+        let files = plan(spec, &facts::gather(&paths, &found));
+        let writes = guest_files::writes(files).map_err(defect)?;
+        let request = WriteExt4 { device, writes, interaction };
+        outcome(self.inner.write_ext4_files(request).await?)
+    }
+
+    /// Borrows a VM's device for its VMM: the node's path.
+    ///
+    /// # Errors
+    /// The helper's refusal; [`Code::Internal`] where the node is another one.
+    pub(crate) async fn lend(&mut self, device: DeviceHandle) -> Result<PathBuf, Refusal> {
+        let request = LendDevice { device, interaction: Interaction::Never };
+        let LentDevice { numbers, .. } = self.inner.lend_device(request).await?;
+        let path = PathBuf::from(format!("/dev/dm-{}", numbers.1));
+        let node = path.clone();
+        let metadata = blocking(move || node.metadata().on_host("look at the VM's device")).await?;
+        if is_node(&metadata, numbers) {
+            return Ok(path);
+        }
+        let what = format!("{} is not the device {}:{}", path.display(), numbers.0, numbers.1);
+        Err(Refusal::new(Code::Internal, what))
+    }
+
+    /// Takes a VM's device away; what its guest wrote stays. Without a number, whichever it has.
+    ///
+    /// # Errors
+    /// The helper's refusal: somebody has it open.
+    pub(crate) async fn detach(
+        &mut self,
+        vm: VmId,
+        diskseq: Option<Diskseq>,
+    ) -> Result<Change, Refusal> {
+        let request = DetachSnapshot { vm, diskseq, interaction: Interaction::Never };
+        self.inner.detach_snapshot(request).await
+    }
+
+    /// Removes what a VM's guest wrote.
+    ///
+    /// # Errors
+    /// The helper's refusal: the device is still there.
+    pub(crate) async fn discard(&mut self, vm: VmId) -> Result<Discarded, Refusal> {
+        self.inner.discard_overlay(OfVm { vm, interaction: Interaction::Never }).await
+    }
+
+    /// All that root made for this user's VMs.
+    ///
+    /// # Errors
+    /// The helper's refusal.
+    pub(crate) async fn objects(&mut self) -> Result<Vec<Object>, Refusal> {
+        self.inner.list_objects().await
+    }
+
+    /// Removes what belongs to none of these VMs, or only tells it.
+    ///
+    /// # Errors
+    /// The helper's refusal.
+    pub(crate) async fn sweep(
+        &mut self,
+        keep: Vec<VmId>,
+        dry_run: bool,
+        include_overlays: bool,
+    ) -> Result<Vec<Swept>, Refusal> {
+        let interaction = Interaction::Never;
+        self.inner.sweep(Sweep { keep, dry_run, include_overlays, interaction }).await
+    }
+}
+
+/// Whether this is a block device of these numbers.
+fn is_node(metadata: &Metadata, (major, minor): (u32, u32)) -> bool {
+    metadata.file_type().is_block_device() && metadata.rdev() == rustix::fs::makedev(major, minor)
+}
+
+fn in_use() -> Refusal {
+    Refusal::new(Code::FailedPrecondition, "the VM's device is still in use")
+        .hint("see who has it open: sudo fuser --verbose /dev/dm-*")
+}
+
+/// What we wrote is wrong.
+fn defect(invalid: Invalid) -> Refusal {
+    Refusal { code: Code::Internal, ..invalid.into() }
+}
+
+fn outcome(outcome: WriteOutcome) -> Result<(), Refusal> {
+    let (code, chain, hint) = match outcome {
+        WriteOutcome::Applied { .. } => return Ok(()),
+        WriteOutcome::NotApplied { blame, chain } => {
+            let (code, hint) = match blame {
+                WriteBlame::Request | WriteBlame::Host => {
+                    (Code::Internal, "see what its log says: banger helper log")
+                }
+                WriteBlame::Incompatible => (
+                    Code::FailedPrecondition,
+                    "make the image anew with a filesystem that mkfs.ext4 makes by default",
+                ),
+                WriteBlame::Damage => {
+                    (Code::DataLoss, "remove the VM and make it anew from a whole image")
+                }
+                WriteBlame::Space => {
+                    (Code::ResourceExhausted, "make the image anew with a larger filesystem")
+                }
+            };
+            (code, chain, hint)
+        }
+        WriteOutcome::Unknown { chain } => {
+            (Code::Internal, chain, "start it again, which writes them again")
+        }
+    };
+    Err(Refusal {
+        chain,
+        ..Refusal::new(code, "the guest's files could not be written").hint(hint)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_applied_is_done() {
+        assert!(outcome(WriteOutcome::Applied { writes: 9, atomic: true }).is_ok());
+        let chain = vec!["why".to_owned()];
+        let table = [
+            (WriteBlame::Request, Code::Internal),
+            (WriteBlame::Host, Code::Internal),
+            (WriteBlame::Incompatible, Code::FailedPrecondition),
+            (WriteBlame::Damage, Code::DataLoss),
+            (WriteBlame::Space, Code::ResourceExhausted),
+        ];
+        for (blame, code) in table {
+            let refused =
+                outcome(WriteOutcome::NotApplied { blame, chain: chain.clone() }).unwrap_err();
+            assert_eq!((refused.code, &refused.chain), (code, &chain));
+            assert!(!refused.hint.is_empty());
+        }
+        let refused = outcome(WriteOutcome::Unknown { chain: chain.clone() }).unwrap_err();
+        assert_eq!((refused.code, refused.chain), (Code::Internal, chain));
+    }
+
+    #[test]
+    fn a_node_is_a_block_device_of_its_numbers() {
+        let null = std::fs::metadata("/dev/null").unwrap();
+        assert!(!is_node(&null, (1, 3)));
+        let Some(disk) = std::fs::read_dir("/dev")
+            .unwrap()
+            .flatten()
+            .filter_map(|entry| entry.path().metadata().ok())
+            .find(|metadata| metadata.file_type().is_block_device())
+        else {
+            return;
+        };
+        let numbers = (rustix::fs::major(disk.rdev()), rustix::fs::minor(disk.rdev()));
+        assert!(is_node(&disk, numbers));
+        assert!(!is_node(&disk, (numbers.0, numbers.1 + 1)));
+    }
+}

@@ -1,0 +1,8 @@
+//! Running VMs with the root helper: what bangerd asks of it, and whether it may.
+
+mod facts;
+mod guest_files;
+mod helper;
+mod ready;
+
+pub(crate) use helper::Helper;

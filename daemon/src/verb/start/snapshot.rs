@@ -1,0 +1,83 @@
+//! A start's root filesystem on a device of the root helper's.
+
+use std::path::PathBuf;
+
+use banger_proto::{Code, Refusal};
+use uuid::Uuid;
+
+use super::execute::{Start, guest_spec};
+use crate::disk;
+use crate::system::Helper;
+use crate::verb::{blocking, disk_refusal};
+
+/// Bytes that must be free on the host's disk for what a guest writes, unless the start is
+/// forced: when they end, the snapshot becomes invalid for good.
+const FREE: u64 = 1 << 30;
+
+impl Start {
+    /// Makes the device of the root filesystem.
+    pub(super) async fn attach_snapshot(
+        &mut self,
+        base: PathBuf,
+        first_boot: bool,
+    ) -> Result<(), Refusal> {
+        let vm = self.record.id;
+        let mut helper = Helper::connect().await?;
+        let free = if self.options.force { 0 } else { FREE };
+        let attached = helper.attach(vm, &base, first_boot, free).await;
+        let snapshot = attached.map_err(|refusal| match refusal.code {
+            Code::ResourceExhausted if refusal.hint.is_empty() => {
+                let name = &self.record.name;
+                refusal.hint(format!("free some space, or insist: banger vm start --force {name}"))
+            }
+            _ => refusal,
+        })?;
+        let mut undoing = helper.clone();
+        self.undo.push("take the snapshot away", async move {
+            undoing.detach(vm, Some(snapshot.device.diskseq)).await?;
+            if first_boot {
+                undoing.discard(vm).await?;
+            }
+            Ok(())
+        });
+        self.snapshot = Some((helper, snapshot));
+        Ok(())
+    }
+
+    /// Writes the guest's files to the device. Returns the filesystem's UUID, which is the
+    /// image's.
+    pub(super) async fn patch_snapshot(
+        &mut self,
+        base: PathBuf,
+        work_disk: PathBuf,
+        first_boot: bool,
+    ) -> Result<Uuid, Refusal> {
+        let (record, files) = (self.record.clone(), self.files.clone());
+        let plan = blocking(move || {
+            let uuid = disk::filesystem_uuid(&base).map_err(|error| disk_refusal(&error))?;
+            let uuid = uuid.ok_or_else(|| {
+                Refusal::new(Code::FailedPrecondition, "the image has no root filesystem any more")
+            })?;
+            Ok((uuid, guest_spec(&record, &files, &work_disk, first_boot)?))
+        });
+        let (uuid, spec) = plan.await?;
+        let (helper, snapshot) = self.attached()?;
+        helper.patch(snapshot, &spec).await?;
+        Ok(uuid)
+    }
+
+    /// Borrows the device for the VMM.
+    pub(super) async fn borrow_snapshot(&mut self) -> Result<PathBuf, Refusal> {
+        let (helper, device) = self.attached()?;
+        helper.lend(device).await
+    }
+
+    fn attached(
+        &mut self,
+    ) -> Result<(&mut Helper, banger_proto::roothelper::DeviceHandle), Refusal> {
+        match &mut self.snapshot {
+            Some((helper, snapshot)) => Ok((helper, snapshot.device)),
+            None => Err(Refusal::new(Code::Internal, "the plan of the start attached nothing")),
+        }
+    }
+}

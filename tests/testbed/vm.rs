@@ -1,0 +1,194 @@
+//! VMs whose root filesystem is the root helper's, as members of the group run them; their VMM is a fake.
+
+use std::time::{Duration, Instant};
+
+use banger_tests::repository;
+use banger_tests::testbed::inside_with_banger;
+use serde_json::Value;
+
+use crate::login::user;
+use crate::sh;
+
+/// A helper that is installed, and ann, a member who has the image `tiny`.
+fn inside(test: impl FnOnce()) {
+    inside_with_banger(&repository().join("tests/flow/fake-qemu.py"), || {
+        sh("/payload/packaging/helper.sh install '' /payload/bin 2>&1");
+        sh("systemctl enable --now banger-roothelper.socket");
+        owner("ann");
+        sh("gpasswd --add ann banger");
+        image("ann");
+        test();
+    });
+}
+
+/// A user with the fake, who has no other VMM.
+fn owner(name: &str) {
+    user(name);
+    sh(&format!(
+        "cd ~{name}; mkdir -p vmm .config/banger; cp /payload/vmm/qemu-system-x86_64 vmm; \
+         chmod 755 vmm/*; touch vmm/mode; echo ~{name}/vmm >.config/banger/programs; chown -R {name}: ."
+    ));
+}
+
+fn image(name: &str) {
+    sh(&format!(
+        "cd ~{name}; mkdir -p root/boot root/etc/ssh root/root; release=$(uname -r); \
+         cp /boot/vmlinuz root/boot/vmlinuz-$release; echo initrd >root/boot/initrd.img-$release; \
+         echo '/dev/sda1 /home ext4 defaults 0 2' >root/etc/fstab; touch root/etc/ssh/sshd_config; \
+         tar -C root -cf tiny.tar .; chown {name}: tiny.tar"
+    ));
+    by(name, "banger image import tiny tiny.tar --size 64M");
+}
+
+/// What a user's line of shell prints, errors and notices too.
+fn by(name: &str, line: &str) -> String {
+    sh(&format!(
+        "cd ~{name}; setpriv --reuid={name} --regid={name} --init-groups env -i HOME=$PWD USER={name} \
+         PATH=/payload/bin:/usr/sbin:/usr/bin:/sbin:/bin bash -euc {} 2>&1",
+        quoted(line)
+    ))
+}
+
+fn quoted(line: &str) -> String {
+    format!("'{}'", line.replace('\'', r"'\''"))
+}
+
+fn vm(name: &str) -> Value {
+    let text = by("ann", &format!("banger inspect --json {name} 2>/dev/null"));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// Waits until a VM is in a state.
+fn wait_for(name: &str, state: &str) {
+    let begun = Instant::now();
+    while vm(name)["state"] != state {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{name} is {}", vm(name)["state"]);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Devices of ours and loops of our range, by name.
+fn devices() -> String {
+    sh("ls /sys/block | while read -r name; do case $name in loop1??????) echo $name;; \
+        dm-*) cat /sys/block/$name/dm/name 2>/dev/null || true;; esac; done")
+}
+
+fn overlays() -> String {
+    sh("find /var/lib/banger -type f -printf '%U %m %f\\n'")
+}
+
+/// Waits until nothing of a VM's is left in the kernel.
+fn wait_until_nothing_is_there() {
+    let begun = Instant::now();
+    while !devices().is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "still there: {}", devices());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_member_runs_a_vm_on_a_snapshot_and_nothing_is_left_of_it() {
+    inside(|| {
+        let base = "sha256sum ~ann/.local/share/banger/images/*/rootfs.ext4";
+        let before = sh(base);
+        by("ann", "banger create --name web");
+        let made = vm("web");
+        assert_eq!(made["isolation"], "system");
+        assert_eq!(devices(), "", "a VM that never ran has none");
+
+        by("ann", "banger start web");
+        let id = made["id"].as_str().unwrap();
+        let uid = sh("id -u ann");
+        let name = format!("banger-u{uid}-{id}");
+        assert!(devices().contains(&name), "{}", devices());
+        let node = sh("readlink -f /sys/class/block/dm-* | head -1 | xargs basename");
+        assert_eq!(sh(&format!("stat --format='%U %a' /dev/{node}")), "ann 600");
+        // What bangerd planned is on the device, and nowhere else.
+        let read = |path: &str| sh(&format!("debugfs -R 'cat {path}' /dev/{node} 2>/dev/null"));
+        assert_eq!(read("/etc/hostname"), "web");
+        let fstab = read("/etc/fstab");
+        assert!(!fstab.contains("/home") && fstab.contains(" /root "), "{fstab}");
+        assert_eq!(sh(base), before, "the image is as it was");
+        assert!(!sh("ls ~ann/.local/state/banger/vms/*").contains("rootfs.ext4"), "no copy");
+        let work = sh("ls ~ann/.local/state/banger/vms/*/work.ext4");
+        assert!(work.contains(id), "the work disk is the owner's own: {work}");
+
+        by("ann", "banger stop web");
+        assert_eq!(devices(), "");
+        assert_eq!(overlays(), format!("0 600 {id}.cow"));
+        // A second start goes on with what the first one's guest has.
+        by("ann", "banger start web");
+        assert!(devices().contains(&name));
+        by("ann", "banger rm --force web");
+        assert_eq!((devices(), overlays()), (String::new(), String::new()));
+        assert_eq!(sh(base), before);
+    });
+}
+
+#[test]
+fn whatever_is_killed_the_devices_of_vms_that_rest_are_taken_back() {
+    inside(|| {
+        by("ann", "banger create --name web; banger start web");
+        // bangerd alone: the VM goes on.
+        sh("pkill -KILL -x bangerd");
+        assert_eq!(vm("web")["state"], "running");
+        assert!(!devices().is_empty());
+        // Its VMM.
+        sh("pkill -KILL -f qemu-system-x86_64");
+        wait_for("web", "failed");
+        wait_until_nothing_is_there();
+        // Both at once, and the helper too: the next bangerd sees to it.
+        by("ann", "banger start web");
+        sh(
+            "pkill -KILL -x bangerd; pkill -KILL -x banger-roothelp; pkill -KILL -f qemu-system-x86_64",
+        );
+        assert!(!devices().is_empty());
+        wait_for("web", "failed");
+        wait_until_nothing_is_there();
+        // What the guest had is still its own.
+        by("ann", "banger start web");
+        assert_eq!(sh("ls /var/lib/banger/*/*.cow | wc -l"), "1");
+        by("ann", "banger rm --force web");
+        assert_eq!((devices(), overlays()), (String::new(), String::new()));
+    });
+}
+
+#[test]
+fn a_start_that_fails_leaves_nothing_and_who_may_not_is_told() {
+    inside(|| {
+        by("ann", "banger create --name web; echo ends-at-once >vmm/mode");
+        let said = by("ann", "banger start web || echo status $?");
+        assert!(said.contains("status ") && said.contains("told to end"), "{said}");
+        assert_eq!((devices(), overlays()), (String::new(), String::new()));
+        by("ann", "echo >vmm/mode; banger start web; banger stop web");
+
+        // An overlay that is gone is not made anew behind the guest's back.
+        sh("rm /var/lib/banger/*/*.cow");
+        let said = by("ann", "banger start web || echo status $?");
+        assert!(said.contains("what the guest had written is gone"), "{said}");
+        by("ann", "banger rm web");
+
+        // Rootless where it is asked for.
+        by("ann", "banger create --name plain --isolation rootless; banger start plain");
+        assert_eq!((vm("plain")["isolation"].as_str(), devices().as_str()), (Some("rootless"), ""));
+        by("ann", "banger rm --force plain");
+
+        // Who is not of the group does without, and is told what helps when not.
+        owner("ben");
+        image("ben");
+        let said = by("ben", "banger create --name theirs --isolation system || echo status $?");
+        assert!(said.contains("usermod") && said.contains("status "), "{said}");
+        by("ben", "banger create --name theirs; banger start theirs");
+        assert_eq!(devices(), "");
+        by("ben", "banger rm --force theirs");
+
+        // Without a helper a VM of its can be removed, and made no more.
+        by("ann", "banger create --name last");
+        sh("systemctl disable --now banger-roothelper.socket; systemctl stop banger-roothelper");
+        let said = by("ann", "banger start last || echo status $?");
+        assert!(said.contains("status ") && said.contains("root helper"), "{said}");
+        by("ann", "banger rm last");
+        let said = by("ann", "banger create --isolation system || echo status $?");
+        assert!(said.contains("banger-roothelper.socket"), "{said}");
+    });
+}
