@@ -57,12 +57,21 @@ impl Authority for Polkit {
         action: Action,
         interaction: Interaction,
     ) -> Asked<'a> {
-        let patience =
-            if interaction.is_allowed() { self.patience.person } else { self.patience.machine };
+        // A person is asked once. polkit 122 now and then forgets a question in which only its
+        // rules are to be asked, and answers nobody for 10 s then; it knows when it is asked anew.
+        let (patience, times) = if interaction.is_allowed() {
+            (self.patience.person, 1)
+        } else {
+            (self.patience.machine, 2)
+        };
         Box::pin(async move {
-            timeout(patience, self.question(caller, action, interaction))
-                .await
-                .unwrap_or(Err(Denied::Silent(patience)))
+            for _ in 0..times {
+                let question = self.question(caller, action, interaction);
+                if let Ok(answer) = timeout(patience, question).await {
+                    return answer;
+                }
+            }
+            Err(Denied::Silent(patience * times))
         })
     }
 }
