@@ -8,10 +8,11 @@ use uuid::Uuid;
 use super::execute::{Start, guest_spec};
 use crate::disk;
 use crate::system::Helper;
-use crate::verb::{blocking, disk_refusal};
+use crate::verb::{OnHost, blocking, disk_refusal};
 
 /// Bytes that must be free on the host's disk for what a guest writes, unless the start is
-/// forced: when they end, the snapshot becomes invalid for good.
+/// forced, or its root filesystem is smaller: when they end, the snapshot becomes invalid for
+/// good.
 const FREE: u64 = 1 << 30;
 
 impl Start {
@@ -23,12 +24,17 @@ impl Start {
     ) -> Result<(), Refusal> {
         let vm = self.record.id;
         let mut helper = Helper::connect().await?;
-        let free = if self.options.force { 0 } else { FREE };
+        let image = base.clone();
+        let size = blocking(move || image.metadata().on_host("look at the image")).await?.len();
+        let free = if self.options.force { 0 } else { FREE.min(size) };
         let attached = helper.attach(vm, &base, first_boot, free).await;
         let snapshot = attached.map_err(|refusal| match refusal.code {
-            Code::ResourceExhausted if refusal.hint.is_empty() => {
-                let name = &self.record.name;
-                refusal.hint(format!("free some space, or insist: banger vm start --force {name}"))
+            Code::ResourceExhausted => {
+                let hint = format!(
+                    "{}; or insist: banger vm start --force {}",
+                    refusal.hint, self.record.name
+                );
+                refusal.hint(hint)
             }
             _ => refusal,
         })?;
