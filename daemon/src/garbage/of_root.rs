@@ -18,8 +18,8 @@ pub(crate) fn of_root(Swept { object, fate }: Swept, dry_run: bool) -> Garbage {
         Fate::Removed if dry_run => (unknown, GarbageFate::Removable),
         Fate::Removed => (unknown, GarbageFate::Removed),
         // Another state folder may have the VM, and its guest's work would be lost.
-        Fate::Stays(_) if is_overlay => (
-            format!("{unknown}; if none is anywhere else: banger gc --overlays"),
+        Fate::Stays(why) if is_overlay => (
+            format!("{unknown}; {why}; if none is anywhere else: banger gc --overlays"),
             GarbageFate::LeftAlone,
         ),
         Fate::Stays(why) => (format!("{unknown}; {why}"), GarbageFate::LeftAlone),

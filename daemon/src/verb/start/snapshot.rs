@@ -31,7 +31,7 @@ impl Start {
         let snapshot = attached.map_err(|refusal| match refusal.code {
             Code::ResourceExhausted => {
                 let hint = format!(
-                    "{}; or insist: banger vm start --force {}",
+                    "{}; free space is not asked for with: banger vm start --force {}",
                     refusal.hint, self.record.name
                 );
                 refusal.hint(hint)
