@@ -38,8 +38,8 @@ BANGER_WORKER_HOSTILE=${BANGER_WORKER_HOSTILE:-3000} \
     proof "hostile filesystems given to the root helper's worker" hostile_filesystems_harm_nobody_but_their_worker
 BANGER_WORKER_CALLS=${BANGER_WORKER_CALLS:-200} proof "what a call of the worker costs" the_cost_of_a_call
 
-BANGER_HELPER_KILLS=${BANGER_HELPER_KILLS:-500} proof "the root helper killed while it makes and removes snapshots" \
-    a_helper_that_is_killed_leaves_nothing_that_the_next_does_not_mend
+BANGER_HELPER_KILLS=${BANGER_HELPER_KILLS:-500} proof "helper, workers and clients killed while snapshots come, are written and go" \
+    whoever_is_killed_leaves_nothing_that_the_next_does_not_mend
 BANGER_HELPER_SNAPSHOTS=${BANGER_HELPER_SNAPSHOTS:-200} proof "200 snapshots at once" \
     many_attach_at_once_and_each_vm_is_made_once
 BANGER_NETWORK_KILLS=${BANGER_NETWORK_KILLS:-1000} \

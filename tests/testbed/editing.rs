@@ -1,75 +1,13 @@
 //! Files on real snapshots by the installed helper's own workers, under its unit; what they
 //! leave, and what may be swept.
 
-use std::path::PathBuf;
-
-use banger_proto::roothelper::{
-    Change, DeviceHandle, Discarded, Ext4Found, Ext4Operation, Ext4Owner, Ext4Write, Fate,
-    Interaction, Object, ObjectKind, OfVm, ReadExt4, Sweep, Swept, WriteBlame, WriteExt4,
-    WriteOutcome,
-};
-use banger_proto::{Code, FileMode, GuestPath, Refusal, VmId};
+use banger_proto::roothelper::{Change, Fate, ObjectKind, WriteBlame, WriteOutcome};
+use banger_proto::{Code, Refusal, VmId};
 use banger_tests::testbed::inside_with_helper as inside;
 
-use crate::asking::{User, members, node, nothing_is_left};
+use crate::asking::{members, node, nothing_is_left};
+use crate::files::{FSTAB, filesystem};
 use crate::sh;
-
-const NEVER: Interaction = Interaction::Never;
-const FSTAB: &str = "/dev/vda / ext4 defaults 0 1\n";
-
-/// A base image of a user's with a filesystem in it.
-fn filesystem(user: User, name: &str) -> PathBuf {
-    let path = user.image(name, 32 << 20);
-    sh(&format!(
-        "mkdir -p /run/tree/etc; printf '%s' '{FSTAB}' >/run/tree/etc/fstab; \
-         mkfs.ext4 -q -F -d /run/tree {}",
-        path.display()
-    ));
-    path
-}
-
-fn path(text: &str) -> GuestPath {
-    GuestPath::new(text).unwrap()
-}
-
-impl User {
-    fn read(self, device: DeviceHandle, at: &str) -> Result<Vec<u8>, Refusal> {
-        let paths = vec![path(at)];
-        let request = ReadExt4 { device, paths, limit_bytes: 1 << 20, interaction: NEVER };
-        let found =
-            self.asks(|mut helper| async move { helper.read_ext4_file(request).await })?.remove(0);
-        match found {
-            Ext4Found::File { content, .. } => Ok(content),
-            other => panic!("{at}: {other:?}"),
-        }
-    }
-
-    fn write(self, device: DeviceHandle, count: u32) -> Result<WriteOutcome, Refusal> {
-        let owner = Ext4Owner { mode: FileMode::new(0o644).unwrap(), uid: 0, gid: 0 };
-        let file = |n| Ext4Write {
-            path: path(&format!("/etc/f{n}")),
-            operation: Ext4Operation::File { content: format!("new {n}").into_bytes(), owner },
-        };
-        let request =
-            WriteExt4 { device, writes: (0..count).map(file).collect(), interaction: NEVER };
-        self.asks(|mut helper| async move { helper.write_ext4_files(request).await })
-    }
-
-    fn discard(self, vm: VmId) -> Result<Discarded, Refusal> {
-        let request = OfVm { vm, interaction: NEVER };
-        self.asks(|mut helper| async move { helper.discard_overlay(request).await })
-    }
-
-    fn list(self) -> Vec<Object> {
-        self.asks(|mut helper| async move { helper.list_objects().await }).unwrap()
-    }
-
-    fn sweep(self, keep: &[VmId], include_overlays: bool) -> Vec<Swept> {
-        let keep = keep.to_vec();
-        let request = Sweep { keep, dry_run: false, include_overlays, interaction: NEVER };
-        self.asks(|mut helper| async move { helper.sweep(request).await }).unwrap()
-    }
-}
 
 /// The log's entries of a decision, by what was asked and why.
 fn log(decision: &str) -> String {

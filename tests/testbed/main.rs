@@ -2,6 +2,7 @@
 
 mod asking;
 mod editing;
+mod files;
 mod helper;
 mod kernel;
 mod kills;

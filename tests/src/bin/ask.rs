@@ -1,10 +1,16 @@
-//! Asks the root helper, as whoever runs it, and prints what it says: banger-ask describe|check|detach|attach-network|detach-network.
+//! Asks the root helper, as whoever runs it, and prints what it says:
+//! `banger-ask describe|check|detach|attach-network|detach-network`, or `banger-ask life VM BASE TEXT keep|discard`.
 
+use std::fs::File;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use banger_proto::Refusal;
-use banger_proto::roothelper::{DetachSnapshot, HelperDescription, Interaction, OfVm, RootHelper};
+use banger_proto::roothelper::{
+    AttachSnapshot, DetachSnapshot, Ext4Operation, Ext4Owner, Ext4Write, HelperDescription,
+    Interaction, LendDevice, OfVm, RootHelper, WriteExt4, WriteOutcome,
+};
+use banger_proto::{FileMode, GuestPath, Refusal, VmId};
 
 const SOCKET: &str = "/run/banger/roothelper.sock";
 /// Nobody's.
@@ -45,8 +51,41 @@ async fn ask(what: &str) -> Result<(), Refusal> {
                 network.change, tap.name, tap.address, tap.prefix, network.nat
             );
         }
+        "life" => life(helper).await?,
         "detach-network" => println!("{:?}", helper.detach_network(of_vm()).await?),
         _ => panic!("there is no such call: {what:?}"),
+    }
+    Ok(())
+}
+
+/// A snapshot from its beginning to its end, each step said as soon as it is answered: standard
+/// output is flushed at the end of a line.
+async fn life(mut helper: RootHelper) -> Result<(), Refusal> {
+    let word = |n| std::env::args().nth(n).expect("an argument");
+    let (vm, base, text): (VmId, _, _) = (word(2).parse().expect("an id"), word(3), word(4));
+    let interaction = Interaction::Never;
+    let base = Arc::new(File::open(base).expect("the image is there").into());
+    let request = AttachSnapshot { vm, interaction, create_overlay: true, free_bytes: 0 };
+    let device = helper.clone().attach_snapshot(request, base).await?.device;
+    println!("attached");
+    let owner = Ext4Owner { mode: FileMode::new(0o644).expect("a mode"), uid: 0, gid: 0 };
+    let file = |n| Ext4Write {
+        path: GuestPath::new(format!("/etc/f{n}")).expect("a path"),
+        operation: Ext4Operation::File { content: text.clone().into_bytes(), owner },
+    };
+    let writes = (0..8).map(file).collect();
+    match helper.write_ext4_files(WriteExt4 { device, writes, interaction }).await? {
+        WriteOutcome::Applied { .. } => println!("applied"),
+        WriteOutcome::NotApplied { chain, .. } => println!("not applied\n{chain:?}"),
+        WriteOutcome::Unknown { chain } => println!("unknown\n{chain:?}"),
+    }
+    helper.lend_device(LendDevice { device, interaction }).await?;
+    println!("lent");
+    helper.detach_snapshot(DetachSnapshot { vm, diskseq: None, interaction }).await?;
+    println!("detached");
+    if word(5) == "discard" {
+        helper.discard_overlay(OfVm { vm, interaction }).await?;
+        println!("discarded");
     }
     Ok(())
 }
