@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::{Error, Result};
 
@@ -17,6 +17,19 @@ pub trait Disk: Send + Sync {
     /// # Errors
     /// [`Error::Io`] when the device fails or ends before the buffer is full.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()>;
+
+    /// As [`Disk::read_at`], `len` bytes that are not changed any more: a disk that has them in
+    /// memory need not copy them.
+    ///
+    /// # Errors
+    /// As [`Disk::read_at`].
+    fn read_shared(&self, offset: u64, len: usize) -> Result<Arc<[u8]>> {
+        let mut bytes: Arc<[u8]> = std::iter::repeat_n(0, len).collect();
+        if let Some(bytes) = Arc::get_mut(&mut bytes) {
+            self.read_at(offset, bytes)?;
+        }
+        Ok(bytes)
+    }
 
     /// Writes all of `data` at byte `offset`.
     ///

@@ -33,10 +33,7 @@ impl Kept {
         if let Some(block) = blocks.get(&number) {
             return Ok(Arc::clone(block));
         }
-        let mut bytes: Arc<[u8]> = std::iter::repeat_n(0, self.block_size).collect();
-        if let Some(bytes) = Arc::get_mut(&mut bytes) {
-            self.below.read_at(number * self.block_size as u64, bytes)?;
-        }
+        let bytes = self.below.read_shared(number * self.block_size as u64, self.block_size)?;
         if blocks.len() >= MOST / self.block_size {
             blocks.clear();
         }
@@ -58,6 +55,15 @@ impl Disk for Kept {
             buffer.copy_from_slice(from);
         }
         Ok(())
+    }
+
+    fn read_shared(&self, offset: u64, len: usize) -> Result<Arc<[u8]>> {
+        let size = self.block_size as u64;
+        let whole = len == self.block_size && offset.is_multiple_of(size);
+        if whole && offset.saturating_add(size) <= self.below.len() {
+            return self.block(offset / size);
+        }
+        self.below.read_shared(offset, len)
     }
 
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<()> {
@@ -105,7 +111,13 @@ mod tests {
                 }
                 let read = below.read_at(offset, &mut one).is_ok();
                 prop_assert_eq!(kept.read_at(offset, &mut other).is_ok(), read);
-                prop_assert_eq!(one, other);
+                prop_assert_eq!(&one, &other);
+                let shared = kept.read_shared(offset, len);
+                prop_assert_eq!(shared.is_ok(), read);
+                prop_assert!(shared.is_ok_and(|shared| shared[..] == one[..]) || !read);
+                let block = offset / 16 * 16;
+                let shared = kept.read_shared(block, 16);
+                prop_assert_eq!(shared.is_ok(), below.read_at(block, &mut [0; 16]).is_ok());
             }
         }
     }

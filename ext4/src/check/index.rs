@@ -1,6 +1,7 @@
 //! The hash tree of a directory: its nodes, their order, and which hashes belong in which leaf.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::checker::Checker;
 use super::finding::{FindingKind as Kind, FindingObject as Object};
@@ -43,7 +44,7 @@ impl Checker<'_> {
         let object = Object::Inode(ino);
         let count = inode.size() / u64::from(self.fs.geometry().block_size);
         let mut map = self.fs.block_map(ino, inode)?;
-        let mut read = |number: u64| -> Result<Option<Vec<u8>>> {
+        let mut read = |number: u64| -> Result<Option<Arc<[u8]>>> {
             if number >= count {
                 return Ok(None);
             }

@@ -209,10 +209,10 @@ impl Checker<'_> {
         let what = "the target of a symbolic link";
         let target = self.findings.note(Kind::Symlink, &object, what, target)?;
         let Some(target) = target.filter(|_| !inode.has_flag(FLAG_ENCRYPT)) else { return Ok(()) };
-        let block;
+        let (fast, block);
         let whole: &[u8] = if inode.is_fast_symlink() {
-            block = inode.i_block().to_vec();
-            &block
+            fast = inode.i_block();
+            &fast
         } else if inode.has_flag(FLAG_INLINE_DATA) {
             return Ok(());
         } else {

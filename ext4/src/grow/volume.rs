@@ -70,9 +70,8 @@ impl Volume {
     /// The blocks `added` of the group that was the last become free.
     fn lengthen(&mut self, group: u32, added: Range<u32>) -> Result<()> {
         let map = self.block_map(group)?;
-        for bit in added.clone() {
-            bitmap::clear(&mut map.now, bit);
-        }
+        let bits = Arc::make_mut(&mut map.now);
+        added.clone().for_each(|bit| bitmap::clear(bits, bit));
         let descriptor = &mut self.group(group)?.descriptor;
         let free = descriptor.free_blocks_count() + (added.end - added.start);
         descriptor.set_free_blocks_count(free);
@@ -156,7 +155,7 @@ fn new_group(
         let mut now = vec![0; geometry.block_size as usize];
         bitmap::set_range(&mut now, 0..used);
         bitmap::set_range(&mut now, blocks..geometry.block_size * 8);
-        BlockMap { held: Arc::clone(nothing), begin: Arc::clone(nothing), now, changed }
+        BlockMap { held: Arc::clone(nothing), begin: Arc::clone(nothing), now: now.into(), changed }
     };
     // Most groups are never looked at again, and their bitmaps need not be held.
     let keep = changed || used > 0;

@@ -93,6 +93,19 @@ fn padding(bitmap: &[u8], len: u32) -> u32 {
     len.min(bits.next_multiple_of(64)).saturating_sub(bits) as u32
 }
 
+/// The first clear bit of `range` that the buffer has.
+#[must_use]
+pub fn first_clear(bitmap: &[u8], range: Range<u32>) -> Option<u32> {
+    let first = range.start / 64;
+    let words = (first..).zip(words(bitmap.get(first as usize * 8..).unwrap_or_default()));
+    let mut words = words.take((range.end.div_ceil(64).saturating_sub(first)) as usize);
+    let clear = words.find_map(|(n, word)| {
+        let clear = !word & part_of_word(n, &range);
+        (clear != 0).then(|| n * 64 + clear.trailing_zeros())
+    });
+    clear.filter(|bit| !is_set(bitmap, *bit))
+}
+
 /// True when a bit of `range` is set.
 #[must_use]
 pub fn any_set(bitmap: &[u8], range: Range<u32>) -> bool {
@@ -229,6 +242,8 @@ mod tests {
             let range = range.0.min(range.1)..range.0.max(range.1);
             let any = range.clone().any(|bit| bit < bits && is_set(&new, bit));
             prop_assert_eq!(any_set(&new, range.clone()), any);
+            let free = range.clone().find(|bit| !is_set(&new, *bit));
+            prop_assert_eq!(first_clear(&new, range.clone()), free);
             let within = len.min(bits);
             let missing = (0..within).any(|bit| is_set(&old, bit) && !is_set(&new, bit));
             prop_assert_eq!(covers(&new, &old, len), !missing);

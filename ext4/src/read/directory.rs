@@ -1,6 +1,7 @@
 //! Directories: every entry, or the one with a given name.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use super::{Filesystem, ImagePath};
 use crate::layout::directory::{self, DirEntry};
@@ -105,7 +106,7 @@ impl Filesystem {
         inode: &Inode,
         number: u64,
         block: u64,
-    ) -> Result<(Vec<u8>, bool)> {
+    ) -> Result<(Arc<[u8]>, bool)> {
         let bytes = self.block(block)?;
         let tail = check_block(&bytes, number, inode, self.inode_seed(ino, inode))?;
         Ok((bytes, tail))
@@ -204,7 +205,7 @@ pub(super) struct DirectoryBlocks<'a> {
 }
 
 impl DirectoryBlocks<'_> {
-    fn next_block(&mut self) -> Result<Option<(u64, Vec<u8>)>> {
+    fn next_block(&mut self) -> Result<Option<(u64, Arc<[u8]>)>> {
         if self.next >= self.count {
             return Ok(None);
         }
@@ -217,7 +218,7 @@ impl DirectoryBlocks<'_> {
         self.map.fs
     }
 
-    pub(super) fn block(&mut self, number: u64) -> Result<Vec<u8>> {
+    pub(super) fn block(&mut self, number: u64) -> Result<Arc<[u8]>> {
         let hole = || Error::Corrupt {
             what: format!("directory inode {}: block {number} is missing", self.ino),
         };

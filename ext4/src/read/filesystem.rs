@@ -221,15 +221,13 @@ impl Filesystem {
     ///
     /// # Errors
     /// [`Error::Io`], or [`Error::Corrupt`] for a block that does not exist.
-    pub fn block(&self, number: u64) -> Result<Vec<u8>> {
+    pub fn block(&self, number: u64) -> Result<Arc<[u8]>> {
         if !self.geometry.is_data_block(number) {
             return Err(Error::Corrupt {
                 what: format!("block {number} is pointed to, but lies outside the filesystem"),
             });
         }
-        let mut bytes = vec![0; self.geometry.block_size as usize];
-        self.disk.read_at(self.geometry.offset(number), &mut bytes)?;
-        Ok(bytes)
+        self.disk.read_shared(self.geometry.offset(number), self.geometry.block_size as usize)
     }
 
     /// True when files beyond 2 GiB, and so sizes of 64 bits, are allowed.

@@ -37,7 +37,7 @@ pub struct BlockMap<'a> {
     extents: bool,
     leaf: Option<(Range<u64>, Vec<Extent>)>,
     /// The indirect block last looked at, by its number.
-    pub(super) pointers: Option<(u64, Vec<u8>)>,
+    pub(super) pointers: Option<(u64, std::sync::Arc<[u8]>)>,
 }
 
 impl std::fmt::Debug for BlockMap<'_> {

@@ -27,9 +27,9 @@ impl Volume {
         let descriptor = group.descriptor;
         let expected = self.metadata.synthesise(&geometry, number);
         let now = if descriptor.has_flag(BLOCK_UNINIT) && self.has_group_checksums() {
-            expected
+            expected.into()
         } else {
-            let read = self.blocks.read(descriptor.block_bitmap())?.to_vec();
+            let read = self.blocks.share(descriptor.block_bitmap())?;
             bitmap::check_block_bitmap(
                 &read,
                 geometry.clusters_per_group,
@@ -53,8 +53,8 @@ impl Volume {
                 ),
             });
         }
-        let begin: Arc<[u8]> = now.as_slice().into();
-        group.blocks = Some(BlockMap { held: Arc::clone(&begin), begin, now, changed: false });
+        let (begin, held) = (Arc::clone(&now), Arc::clone(&now));
+        group.blocks = Some(BlockMap { begin, held, now, changed: false });
         Ok(())
     }
 
@@ -108,7 +108,7 @@ impl Volume {
             what: format!("{want} blocks of {} bytes were needed", self.geometry.block_size),
         })?;
         let map = self.block_map(number)?;
-        bitmap::set_range(&mut map.now, start..start + len);
+        bitmap::set_range(Arc::make_mut(&mut map.now), start..start + len);
         let descriptor = &mut self.group(number)?.descriptor;
         descriptor.set_free_blocks_count(descriptor.free_blocks_count().saturating_sub(len));
         let block = self.geometry.group_first_block(number) + u64::from(start);
@@ -145,9 +145,8 @@ impl Volume {
             if (index..index + len).any(|bit| !bitmap::is_set(&map.now, bit)) {
                 return Err(corrupt("a file has them, and the bitmap calls them free"));
             }
-            for bit in index..index + len {
-                bitmap::clear(&mut map.now, bit);
-            }
+            let bits = Arc::make_mut(&mut map.now);
+            (index..index + len).for_each(|bit| bitmap::clear(bits, bit));
             let descriptor = &mut self.group(number)?.descriptor;
             descriptor.set_free_blocks_count(descriptor.free_blocks_count() + len);
             block += u64::from(len);

@@ -8,7 +8,8 @@ use crate::number_map::NumberMap;
 use crate::{Disk, Error, Overlay, Result};
 
 struct Cached {
-    bytes: Vec<u8>,
+    /// What else has them sees no later change.
+    bytes: Arc<[u8]>,
     changed: bool,
     /// Of a block of directory entries: its checksum was found right, or is made anew.
     summed: bool,
@@ -18,9 +19,9 @@ struct Cached {
 
 impl Cached {
     /// The bytes as they are handed on.
-    fn finish(&mut self) -> &[u8] {
+    fn finish(&mut self) -> &Arc<[u8]> {
         if let Some(seed) = self.tail.take() {
-            put_tail(&mut self.bytes, seed);
+            put_tail(Arc::make_mut(&mut self.bytes), seed);
         }
         &self.bytes
     }
@@ -37,6 +38,8 @@ pub(crate) struct Blocks {
     changes: u64,
     /// Most blocks that are kept before they go to the device.
     most: usize,
+    /// A block of zeros.
+    zeros: Arc<[u8]>,
 }
 
 /// Bytes of metadata that are kept where they may go to the device at any time.
@@ -53,6 +56,7 @@ impl Blocks {
             cached: NumberMap::default(),
             changes: 0,
             most: usize::MAX,
+            zeros: vec![0; block_size as usize].into(),
         }
     }
 
@@ -123,7 +127,7 @@ impl Blocks {
             // What the overlay holds hides the device.
             if run.iter().any(|(block, _)| self.overlay.is_changed(*block)) {
                 for (block, cached) in run {
-                    self.overlay.write_at(block * size, &cached.bytes)?;
+                    self.overlay.put(*block, Arc::clone(&cached.bytes))?;
                 }
                 continue;
             }
@@ -133,6 +137,7 @@ impl Blocks {
                 match piece {
                     [(_, only)] => self.overlay.below().write_at(first * size, &only.bytes)?,
                     piece => {
+                        joined.reserve(piece.len() * self.size);
                         piece.iter().for_each(|(_, one)| joined.extend_from_slice(&one.bytes));
                         self.overlay.below().write_at(first * size, &joined)?;
                     }
@@ -150,8 +155,7 @@ impl Blocks {
                 });
             }
             self.make_room()?;
-            let mut bytes = vec![0; self.size];
-            self.overlay.read_at(block * self.size as u64, &mut bytes)?;
+            let bytes = self.overlay.read_shared(block * self.size as u64, self.size)?;
             let new = Cached { bytes, changed: false, summed: false, tail: None };
             self.cached.insert(block, new);
         }
@@ -162,7 +166,12 @@ impl Blocks {
 
     /// The block as it is now.
     pub(crate) fn read(&mut self, block: u64) -> Result<&[u8]> {
-        self.load(block).map(|cached| cached.bytes.as_slice())
+        self.load(block).map(|cached| &*cached.bytes)
+    }
+
+    /// As [`Blocks::read`]; later changes are not seen.
+    pub(crate) fn share(&mut self, block: u64) -> Result<Arc<[u8]>> {
+        self.load(block).map(|cached| Arc::clone(&cached.bytes))
     }
 
     /// The block, to be changed in place.
@@ -170,7 +179,7 @@ impl Blocks {
         self.note_change();
         self.load(block).map(|cached| {
             cached.changed = true;
-            cached.bytes.as_mut_slice()
+            Arc::make_mut(&mut cached.bytes)
         })
     }
 
@@ -185,7 +194,7 @@ impl Blocks {
 
     /// A block of directory entries. Its checksum, where there are some, is looked at once.
     pub(crate) fn read_leaf(&mut self, block: u64, seed: Option<u32>) -> Result<&[u8]> {
-        self.leaf(block, seed).map(|cached| cached.bytes.as_slice())
+        self.leaf(block, seed).map(|cached| &*cached.bytes)
     }
 
     /// A block of directory entries, to be changed in place but for the fake entry of its
@@ -195,17 +204,19 @@ impl Blocks {
         self.leaf(block, seed).map(|cached| {
             cached.changed = true;
             cached.tail = seed;
-            cached.bytes.as_mut_slice()
+            Arc::make_mut(&mut cached.bytes)
         })
     }
 
     /// A block of zeros in the place of whatever was there, not read before.
     pub(crate) fn fresh(&mut self, block: u64) -> Result<&mut [u8]> {
-        self.insert(block, vec![0; self.size])?;
+        self.insert(block, Arc::clone(&self.zeros))?;
         self.edit(block)
     }
 
-    fn insert(&mut self, block: u64, bytes: Vec<u8>) -> Result<()> {
+    /// A whole block in the place of whatever was there.
+    pub(crate) fn insert(&mut self, block: u64, bytes: Arc<[u8]>) -> Result<()> {
+        self.note_change();
         if !self.cached.contains_key(&block) {
             self.make_room()?;
         }
@@ -217,7 +228,7 @@ impl Blocks {
     /// Whole blocks from `first` on, in the place of whatever was there.
     pub(crate) fn put(&mut self, first: u64, bytes: &[u8]) -> Result<()> {
         for (block, bytes) in (first..).zip(bytes.chunks_exact(self.size)) {
-            self.insert(block, bytes.to_vec())?;
+            self.insert(block, bytes.into())?;
         }
         Ok(())
     }
@@ -237,10 +248,9 @@ impl Blocks {
 
     /// Hands every change to the overlay.
     pub(crate) fn sync(&mut self) -> Result<()> {
-        let size = self.size as u64;
         for (block, cached) in &mut self.cached {
             if std::mem::take(&mut cached.changed) {
-                self.overlay.write_at(block * size, cached.finish())?;
+                self.overlay.put(*block, Arc::clone(cached.finish()))?;
             }
         }
         Ok(())

@@ -187,10 +187,11 @@ impl Volume {
         let mut joined = Vec::new();
         for step in steps {
             match step {
-                Step::Write { offset, pieces, .. } => match pieces.as_slice() {
+                Step::Write { offset, len, pieces } => match pieces.as_slice() {
                     [only] => self.below.write_at(*offset, only)?,
                     pieces => {
                         joined.clear();
+                        joined.reserve(*len);
                         pieces.iter().for_each(|piece| joined.extend_from_slice(piece));
                         self.below.write_at(*offset, &joined)?;
                     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::{Disk, Result};
 
 /// Bytes that are read, sorted into data and holes, and written at once.
-pub(super) const CHUNK: usize = 128 << 10;
+pub(super) const CHUNK: usize = 64 << 10;
 
 /// Most bytes of one write, which ends at a multiple of it. A page cache takes as large a piece of
 /// memory for each, and up to here the processor has such at hand: larger ones are looked for, and

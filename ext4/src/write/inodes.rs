@@ -1,6 +1,6 @@
 //! Inodes: read, written, given out and taken back.
 
-use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::volume::{InodeMap, Volume};
 use crate::layout::bitmap;
@@ -64,9 +64,9 @@ impl Volume {
         if self.group(number)?.inodes.is_none() {
             let descriptor = self.group(number)?.descriptor;
             let now = if descriptor.has_flag(INODE_UNINIT) && tracked {
-                synthesise_inode_bitmap(&geometry)
+                synthesise_inode_bitmap(&geometry).into()
             } else {
-                let read = self.blocks.read(descriptor.inode_bitmap())?.to_vec();
+                let read = self.blocks.share(descriptor.inode_bitmap())?;
                 bitmap::check_inode_bitmap(
                     &read,
                     geometry.inodes_per_group,
@@ -130,19 +130,24 @@ impl Volume {
         // Reserved inodes are never given out, whatever a bitmap says of them.
         let lowest = if number == 0 { geometry.first_ino.saturating_sub(1) } else { 0 };
         let before = number * geometry.inodes_per_group + 1;
-        let held: BTreeSet<u32> =
-            self.held_inodes.range(before..before + geometry.inodes_per_group).copied().collect();
+        let held = self.held_inodes.range(before..before + geometry.inodes_per_group);
+        let mut held = held.map(|ino| ino - before).collect::<Vec<u32>>().into_iter().peekable();
         let map = self.inode_map(number)?;
-        let mut free = (map.full_below.max(lowest)..geometry.inodes_per_group)
-            .filter(|index| !bitmap::is_set(&map.now, *index));
-        let first = free.next();
-        let not_held = |index: &u32| !held.contains(&(before + index));
+        let free = |from| bitmap::first_clear(&map.now, from..geometry.inodes_per_group);
+        let first = free(map.full_below.max(lowest));
+        let mut chosen = first;
+        while let Some(index) = chosen {
+            while held.next_if(|held| *held < index).is_some() {}
+            if held.peek() != Some(&index) {
+                break;
+            }
+            chosen = free(index + 1);
+        }
         // What is held back is better than nothing.
-        let chosen = first.filter(not_held).or_else(|| free.find(not_held)).or(first);
-        let index = chosen.ok_or_else(|| Error::Corrupt {
+        let index = chosen.or(first).ok_or_else(|| Error::Corrupt {
             what: format!("group {number}: a free inode is counted and none is there"),
         })?;
-        bitmap::set(&mut map.now, index);
+        bitmap::set(Arc::make_mut(&mut map.now), index);
         map.full_below = first.filter(|first| *first < index).unwrap_or(index + 1);
         self.count_inode(number, index, directory)?;
         let ino = number * geometry.inodes_per_group + index + 1;
@@ -210,7 +215,7 @@ impl Volume {
         if !bitmap::is_set(&map.now, index) {
             return Err(Error::Corrupt { what: format!("inode {ino} is freed twice") });
         }
-        bitmap::clear(&mut map.now, index);
+        bitmap::clear(Arc::make_mut(&mut map.now), index);
         map.full_below = map.full_below.min(index);
         // Its old name would lead to whatever came to have it, should a power cut leave both.
         if !self.sb.features().compat.has(Compat::HAS_JOURNAL) {

@@ -15,6 +15,7 @@ mod in_order;
 mod incoming;
 mod indirect;
 mod inline;
+mod inode_tables;
 mod inodes;
 mod lookup;
 mod orphans;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::inode_tables::InodeTables;
 use super::volume::Volume;
 use crate::layout::bitmap;
 use crate::layout::geometry::{Geometry, MetadataMap};
@@ -24,6 +25,7 @@ pub(crate) struct Part {
 pub(super) struct Beginning {
     pub(super) filesystem: Filesystem,
     pub(super) metadata: Arc<MetadataMap>,
+    pub(super) tables: Arc<InodeTables>,
     /// All block bitmaps that are needed in the whole batch.
     maps: HashMap<u32, Arc<[u8]>>,
 }
@@ -36,7 +38,13 @@ impl Beginning {
             .filter_map(|(n, group)| Some((n, Arc::clone(&group.blocks.as_ref()?.begin))))
             .collect();
         let (filesystem, metadata) = volume.begin.clone();
-        Self { filesystem, metadata, maps }
+        let tables = Arc::new(InodeTables::new(&filesystem));
+        Self { filesystem, metadata, tables, maps }
+    }
+
+    /// Whether a block holds nothing but inodes that were not in use then nor at any time before.
+    fn never_used(&self, block: u64) -> bool {
+        self.tables.inodes_in(block).is_some_and(|inodes| inodes.never_used(&self.filesystem))
     }
 }
 
@@ -93,9 +101,9 @@ impl Part {
                 changes.direct.push((block, bytes));
                 continue;
             }
-            let mut before = vec![0; bytes.len()];
-            from.overlay.read_at(self.geometry.offset(block), &mut before)?;
-            if before != *bytes {
+            let offset = self.geometry.offset(block);
+            let new = !from.overlay.is_changed(block) && first.never_used(block);
+            if new || from.overlay.read_shared(offset, bytes.len())? != bytes {
                 changes.logged.push((block, bytes));
             }
         }
@@ -113,7 +121,7 @@ impl Volume {
         self.sync()?;
         let maps = (0..).zip(&self.groups);
         let maps = maps
-            .filter_map(|(n, group)| Some((n, group.blocks.as_ref()?.now.as_slice().into())))
+            .filter_map(|(n, group)| Some((n, Arc::clone(&group.blocks.as_ref()?.now))))
             .collect();
         Ok(Part {
             superblock: self.sb.clone(),
@@ -134,8 +142,8 @@ impl Volume {
     /// What is in use now is needed from now on, whatever becomes of it later in the batch.
     pub(super) fn hold(&mut self) {
         for map in self.groups.iter_mut().filter_map(|group| group.blocks.as_mut()) {
-            if map.held.iter().zip(&map.now).any(|(held, now)| now & !held != 0) {
-                map.held = map.held.iter().zip(&map.now).map(|(held, now)| held | now).collect();
+            if map.held.iter().zip(&*map.now).any(|(held, now)| now & !held != 0) {
+                map.held = map.held.iter().zip(&*map.now).map(|(held, now)| held | now).collect();
             }
         }
     }

@@ -25,13 +25,13 @@ pub(crate) struct BlockMap {
     /// What is not given out, free or not: what was in use when the batch began or at one
     /// of its boundaries is needed until the batch is committed.
     pub(crate) held: Arc<[u8]>,
-    pub(crate) now: Vec<u8>,
+    pub(crate) now: Arc<[u8]>,
     pub(crate) changed: bool,
 }
 
 /// The inode bitmap of a group.
 pub(crate) struct InodeMap {
-    pub(crate) now: Vec<u8>,
+    pub(crate) now: Arc<[u8]>,
     pub(crate) changed: bool,
     /// Below this index every inode is in use.
     pub(crate) full_below: u32,
@@ -234,16 +234,16 @@ impl Volume {
         if let Some(map) = group.blocks.as_mut().filter(|map| map.changed) {
             map.changed = false;
             bitmap::sum_block_bitmap(&map.now, geometry.clusters_per_group, descriptor, &checksums);
-            bitmaps.push((descriptor.block_bitmap(), map.now.clone()));
+            bitmaps.push((descriptor.block_bitmap(), Arc::clone(&map.now)));
         }
         if let Some(map) = group.inodes.as_mut().filter(|map| map.changed) {
             map.changed = false;
             bitmap::sum_inode_bitmap(&map.now, geometry.inodes_per_group, descriptor, &checksums);
-            bitmaps.push((descriptor.inode_bitmap(), map.now.clone()));
+            bitmaps.push((descriptor.inode_bitmap(), Arc::clone(&map.now)));
         }
         let encoded = descriptor.encode(number, &checksums);
         for (block, bytes) in bitmaps {
-            self.blocks.fresh(block)?.copy_from_slice(&bytes);
+            self.blocks.insert(block, bytes)?;
         }
         let per_block = geometry.descs_per_block().max(1);
         let at = (number % per_block) as usize * usize::from(geometry.desc_size);

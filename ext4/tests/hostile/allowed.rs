@@ -49,7 +49,7 @@ impl Allowed {
             let bits = if summed && descriptor.has_flag(BLOCK_UNINIT) {
                 metadata.synthesise(&geometry, group)
             } else {
-                fs.block(descriptor.block_bitmap()).ok()?
+                fs.block(descriptor.block_bitmap()).ok()?.to_vec()
             };
             let first = geometry.group_first_block(group);
             (0..geometry.group_blocks(group))

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
 
 use super::names::{is_directory, reborn};
 use super::{Touched, View, wrong};
@@ -61,7 +62,7 @@ struct Side<'a> {
 }
 
 /// A block's bytes, and whether its last entry is the checksum's.
-type Block = (Vec<u8>, bool);
+type Block = (Arc<[u8]>, bool);
 
 impl<'a> Side<'a> {
     fn new(view: &'a View, ino: u32, inode: &'a Inode) -> Self {
@@ -281,7 +282,7 @@ mod tests {
                 break;
             }
         }
-        (bytes, true)
+        (bytes.into(), true)
     }
 
     proptest! {

@@ -3,7 +3,7 @@
 use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::{Touched, View, wrong};
 use crate::Result;
@@ -16,9 +16,9 @@ use crate::layout::inode::FileKind;
 /// Inode bitmaps that were needed.
 #[derive(Default)]
 pub(super) struct Bits {
-    inodes: RefCell<HashMap<u32, Rc<Vec<u8>>>>,
+    inodes: RefCell<HashMap<u32, Arc<[u8]>>>,
     /// The one of every group whose inodes were never used.
-    unused: OnceCell<Rc<Vec<u8>>>,
+    unused: OnceCell<Arc<[u8]>>,
 }
 
 /// What came into use and what went.
@@ -43,11 +43,11 @@ impl View {
     }
 
     /// A group's block bitmap, right in itself.
-    fn block_bitmap(&self, group: u32) -> Result<Vec<u8>> {
+    fn block_bitmap(&self, group: u32) -> Result<Arc<[u8]>> {
         let (geometry, descriptor) = (self.fs.geometry(), self.descriptor(group)?);
         let must = self.metadata.synthesise(geometry, group);
         if descriptor.has_flag(BLOCK_UNINIT) && self.has_group_checksums() {
-            return Ok(must);
+            return Ok(must.into());
         }
         let map = self.fs.block(descriptor.block_bitmap())?;
         let bits = geometry.clusters_per_group;
@@ -63,24 +63,23 @@ impl View {
         descriptor.has_flag(INODE_UNINIT) && self.has_group_checksums()
     }
 
-    fn unused(&self) -> Rc<Vec<u8>> {
-        let make = || Rc::new(synthesise_inode_bitmap(self.fs.geometry()));
-        Rc::clone(self.bits.unused.get_or_init(make))
+    fn unused(&self) -> Arc<[u8]> {
+        let make = || synthesise_inode_bitmap(self.fs.geometry()).into();
+        Arc::clone(self.bits.unused.get_or_init(make))
     }
 
-    fn inode_bitmap(&self, group: u32) -> Result<Rc<Vec<u8>>> {
+    fn inode_bitmap(&self, group: u32) -> Result<Arc<[u8]>> {
         let (geometry, descriptor) = (self.fs.geometry(), self.descriptor(group)?);
         if self.has_no_inodes(descriptor) {
             return Ok(self.unused());
         }
         if let Some(map) = self.bits.inodes.borrow().get(&group) {
-            return Ok(Rc::clone(map));
+            return Ok(Arc::clone(map));
         }
         let map = self.fs.block(descriptor.inode_bitmap())?;
         let bits = geometry.inodes_per_group;
         bitmap::check_inode_bitmap(&map, bits, descriptor, self.fs.checksums())?;
-        let map = Rc::new(map);
-        self.bits.inodes.borrow_mut().insert(group, Rc::clone(&map));
+        self.bits.inodes.borrow_mut().insert(group, Arc::clone(&map));
         Ok(map)
     }
 
@@ -136,7 +135,7 @@ fn group_blocks(before: &View, after: &View, group: u32, delta: &mut Delta) -> R
         return wrong(format!("the block bitmap of group {group} goes on behind its end"));
     }
     let was = match is_new {
-        true => after.metadata.synthesise(new, group),
+        true => after.metadata.synthesise(new, group).into(),
         false => {
             let mut map = before.block_bitmap(group)?;
             // What lies behind the old end of a filesystem that grows was nobody's.
@@ -144,7 +143,7 @@ fn group_blocks(before: &View, after: &View, group: u32, delta: &mut Delta) -> R
                 let behind = after.metadata.synthesise(new, group);
                 for bit in old.group_blocks(group)..len {
                     if !bitmap::is_set(&behind, bit) {
-                        bitmap::clear(&mut map, bit);
+                        bitmap::clear(Arc::make_mut(&mut map), bit);
                     }
                 }
             }
@@ -181,7 +180,7 @@ fn group_inodes(before: &View, after: &View, group: u32, delta: &mut Delta) -> R
         true => before.inode_bitmap(group)?,
         false => after.unused(),
     };
-    if Rc::ptr_eq(&was, &now) {
+    if Arc::ptr_eq(&was, &now) {
         return Ok(());
     }
     for (index, is_set) in bitmap::differences(&was, &now, len) {

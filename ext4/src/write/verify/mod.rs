@@ -23,6 +23,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::inode_tables::InodeTables;
 use super::part::{Beginning, Changes, Part};
 use crate::layout::features::RoCompat;
 use crate::layout::geometry::MetadataMap;
@@ -35,6 +36,7 @@ use maps::Bits;
 struct View {
     fs: Filesystem,
     metadata: Arc<MetadataMap>,
+    tables: Arc<InodeTables>,
     bits: Bits,
 }
 
@@ -46,11 +48,14 @@ impl View {
         let (now, then) = (fs.descriptors().iter(), first.filesystem.descriptors().iter());
         let same =
             fs.geometry() == first.filesystem.geometry() && now.map(places).eq(then.map(places));
-        let metadata = match same {
-            true => Arc::clone(&first.metadata),
-            false => Arc::new(MetadataMap::new(fs.geometry(), fs.descriptors())?),
+        let (metadata, tables) = match same {
+            true => (Arc::clone(&first.metadata), Arc::clone(&first.tables)),
+            false => {
+                let metadata = MetadataMap::new(fs.geometry(), fs.descriptors())?;
+                (Arc::new(metadata), Arc::new(InodeTables::new(&fs)))
+            }
         };
-        Ok(Self { fs, metadata, bits: Bits::default() })
+        Ok(Self { fs, metadata, tables, bits: Bits::default() })
     }
 }
 
@@ -121,24 +126,20 @@ fn touched(
 ) -> Result<BTreeMap<u32, Touched>> {
     let geometry = after.fs.geometry();
     let size = usize::from(geometry.inode_size);
-    let mut tables: Vec<(u64, u32)> =
-        after.fs.descriptors().iter().map(GroupDescriptor::inode_table).zip(0..).collect();
-    tables.sort_unstable();
     let mut numbers = to.written.clone();
     for (block, bytes) in changes.direct.iter().chain(&changes.logged) {
-        let at = tables.partition_point(|(table, _)| table <= block);
-        let Some((table, group)) = at.checked_sub(1).and_then(|n| tables.get(n)) else { continue };
-        if block - table >= u64::from(geometry.itable_blocks()) {
+        let Some(inodes) = after.tables.inodes_in(*block) else { continue };
+        let number = |index: u32| inodes.group * geometry.inodes_per_group + index + 1;
+        if inodes.never_used(&before.fs) {
+            // There is nothing to compare with: all that may have come into use is looked at.
+            numbers.extend((inodes.first..inodes.end).map(number));
             continue;
         }
-        let mut old = vec![0; bytes.len()];
-        from.overlay.read_at(geometry.offset(*block), &mut old)?;
-        let per_block = bytes.len() / size.max(1);
-        let first = (block - table) * per_block as u64;
-        for (n, (old, new)) in old.chunks_exact(size).zip(bytes.chunks_exact(size)).enumerate() {
-            let index = first + n as u64;
-            if old != new && index < u64::from(geometry.inodes_per_group) {
-                numbers.insert(group * geometry.inodes_per_group + index as u32 + 1);
+        let old = from.overlay.read_shared(geometry.offset(*block), bytes.len())?;
+        let records = old.chunks_exact(size).zip(bytes.chunks_exact(size));
+        for (index, (old, new)) in (inodes.first..inodes.end).zip(records) {
+            if old != new {
+                numbers.insert(number(index));
             }
         }
     }

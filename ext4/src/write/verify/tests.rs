@@ -143,7 +143,7 @@ fn counts_of_groups() {
         group.descriptor.set_free_inodes_count(free - 1);
         group.changed = true;
         if let Some(map) = &mut group.inodes {
-            bitmap::set(&mut map.now, first);
+            bitmap::set(Arc::make_mut(&mut map.now), first);
             map.changed = true;
         }
         Ok(())
