@@ -7,13 +7,13 @@ use crate::{Disk, Result};
 /// Bytes of a first read, and what reads begin at multiples of.
 const LEAST: u64 = 8 << 10;
 /// Most bytes of a read ahead.
-const MOST: u64 = 64 << 10;
+const MOST: u64 = 32 << 10;
 /// Places that are read in order at the same time: an inode table, directories, contents.
 const WINDOWS: usize = 4;
 
-/// Reads of a few hundred bytes that follow one another become reads of up to 64 KiB. For
+/// Reads of a few hundred bytes that follow one another become reads of up to 32 KiB. For
 /// filesystems that nobody changes meanwhile, read in the order in which they were filled,
-/// such as a seed; takes at most 256 KiB of memory.
+/// such as a seed; takes at most 128 KiB of memory.
 pub struct ReadAhead {
     below: Arc<dyn Disk>,
     /// The one that was used last comes first.

@@ -7,8 +7,8 @@ use crate::{Disk, Result, le};
 /// Bytes up to which a call more costs more than a copy.
 const SMALL: usize = 16 << 10;
 /// Bytes that are made and written at once, up to a multiple of it: what is written across more
-/// pieces of the page cache costs more.
-const PIECE: u64 = 64 << 10;
+/// pieces of the page cache costs more, and so does memory that is first used for it.
+const PIECE: u64 = 32 << 10;
 
 /// What one write writes, some of it several times.
 #[derive(Debug, Clone)]

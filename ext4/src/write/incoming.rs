@@ -34,8 +34,9 @@ impl Incoming {
         let end = self.ready + len;
         if large && self.buffer.is_empty() {
             // As it is filled it is not copied: what is not takes no memory.
-            self.buffer = vec![0; CHUNK.max(end)];
-        } else if self.buffer.len() < end {
+            self.buffer.reserve_exact(CHUNK.max(end));
+        }
+        if self.buffer.len() < end {
             self.buffer.resize(end, 0);
         }
         Ok(self.buffer.get_mut(self.ready..end).unwrap_or_default())

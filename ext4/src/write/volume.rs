@@ -1,6 +1,7 @@
 //! A filesystem that is being changed: superblock, groups and caches in memory.
 
 use std::collections::BTreeSet;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use super::blocks::Blocks;
@@ -125,7 +126,7 @@ impl Volume {
             groups.push(Group { descriptor, changed: false, blocks: None, inodes: None });
         }
         let metadata = Arc::new(MetadataMap::new(&geometry, begin.descriptors())?);
-        let random = uuid::Uuid::new_v4().as_u128() as u32;
+        let random = RandomState::new().hash_one(0) as u32;
         Ok(Self {
             overhead: sb.s_overhead_blocks(),
             blocks,

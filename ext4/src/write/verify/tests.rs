@@ -35,6 +35,10 @@ fn refused(harm: impl FnOnce(&mut Volume) -> crate::Result<()>) -> String {
     let before = bytes(&disk);
     let mut batch = Batch::open(Arc::clone(&disk)).unwrap();
     batch.write_file(&path("/dir/3"), ROOT, b"proper").unwrap();
+    // Some of these take records of blocks in which none was ever used.
+    for n in 0..30 {
+        batch.write_file(&path(&format!("/dir/new-{n}")), ROOT, b"new").unwrap();
+    }
     harm(&mut batch.volume).unwrap();
     let error = batch.commit(Flush::PowerSafe).unwrap_err();
     assert!(matches!(error, Error::Corrupt { .. }), "{error}");
@@ -116,6 +120,68 @@ fn names_and_links_that_do_not_agree() {
         volume.touch(below)
     });
     assert!(said.contains("leads elsewhere"), "{said}");
+}
+
+/// An inode that came into use in a block of the table in which none was ever used, and its
+/// group and place.
+fn in_a_new_block(volume: &mut Volume) -> (u32, u32, u32) {
+    let number = ino(volume, "/dir/new-29");
+    let (group, index) = volume.geometry.inode_place(number).unwrap();
+    let per_block = volume.geometry.block_size / u32::from(volume.geometry.inode_size);
+    let unused = volume.begin.0.descriptors()[group as usize].itable_unused();
+    assert!(index / per_block * per_block >= volume.geometry.inodes_per_group - unused);
+    (number, group, index)
+}
+
+#[test]
+fn inodes_in_blocks_that_were_never_used() {
+    let said = refused(|volume| {
+        let (number, ..) = in_a_new_block(volume);
+        let mut inode = volume.read_inode(number)?;
+        inode.set_i_links_count(2);
+        volume.write_inode(number, &inode)
+    });
+    assert!(said.contains("counts its names"), "{said}");
+    // Past what is noted of an inode that is written.
+    let said = refused(|volume| {
+        let (number, ..) = in_a_new_block(volume);
+        let mut inode = volume.read_inode(number)?;
+        inode.set_i_mode(0o40_755);
+        volume.write_inode(number, &inode)?;
+        volume.written.clear();
+        Ok(())
+    });
+    assert!(said.contains("is not right"), "{said}");
+    let said = refused(|volume| {
+        let (number, group, index) = in_a_new_block(volume);
+        let group = volume.group(group)?;
+        let free = group.descriptor.free_inodes_count();
+        group.descriptor.set_free_inodes_count(free + 1);
+        group.changed = true;
+        let map = group.inodes.as_mut().unwrap();
+        bitmap::clear(Arc::make_mut(&mut map.now), index);
+        map.changed = true;
+        volume.written.remove(&number);
+        Ok(())
+    });
+    assert!(said.contains("not in use"), "{said}");
+    // One that has no record: in the same block, and in one that is not written at all.
+    for further in [1, 40] {
+        let said = refused(|volume| {
+            let (_, group, index) = in_a_new_block(volume);
+            let all = volume.geometry.inodes_per_group;
+            let group = volume.group(group)?;
+            let free = group.descriptor.free_inodes_count();
+            group.descriptor.set_free_inodes_count(free - 1);
+            group.descriptor.set_itable_unused(all - index - further - 1);
+            group.changed = true;
+            let map = group.inodes.as_mut().unwrap();
+            bitmap::set(Arc::make_mut(&mut map.now), index + further);
+            map.changed = true;
+            Ok(())
+        });
+        assert!(said.contains("inode"), "{said}");
+    }
 }
 
 #[test]
