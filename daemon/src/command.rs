@@ -10,6 +10,7 @@ use crate::doctor;
 use crate::ext4;
 use crate::image;
 use crate::store::InstanceError;
+use crate::vmlinux;
 use crate::vmm::landlocked;
 
 const HELP: &str = "\
@@ -46,6 +47,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             true => ExitCode::SUCCESS,
             false => ExitCode::FAILURE,
         },
+        [vmlinux::ARGUMENT] => vmlinux::run(),
         [doctor::ARGUMENT] => doctor::run(false),
         [doctor::ARGUMENT, "--quick"] => doctor::run(true),
         ["--version"] => say(concat!("bangerd ", env!("CARGO_PKG_VERSION"), "\n")),

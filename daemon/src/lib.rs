@@ -27,4 +27,5 @@ pub mod store;
 mod system;
 pub mod verb;
 pub mod vm;
+mod vmlinux;
 pub mod vmm;

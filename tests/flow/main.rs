@@ -24,3 +24,4 @@ mod place;
 mod reset;
 mod shares;
 mod size;
+mod vmlinux;

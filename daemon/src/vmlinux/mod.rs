@@ -1,0 +1,18 @@
+//! The kernel inside an image's kernel: what a VMM starts that unpacks none itself.
+//!
+//! ```text
+//! vmlinuz ──> bzimage: where it lies ──> format: gzip, xz, ... ──> elf: can it be loaded? ──> vmlinux
+//!             └────────────── in a worker that can open nothing ──────────────┘
+//! ```
+//!
+//! An image's kernel is whatever somebody put there: every size is bounded, and what reads it
+//! has it, the file that it writes, and nothing else.
+
+mod bzimage;
+mod elf;
+mod error;
+mod format;
+mod unpack;
+mod worker;
+
+pub(crate) use worker::{ARGUMENT, run};
