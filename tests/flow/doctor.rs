@@ -52,6 +52,12 @@ fn a_host_with_qemu_alone_is_warned_and_well() {
     assert!(state(&checks, "a guest") == "ok" && proof.contains("tcg, slirp"), "{proof}");
     assert!(found(&checks, "daemon").starts_with("started"), "{checks:?}");
     assert!(place.vmms().is_empty(), "nothing of the proof stays");
+    // Without a root helper one line says that this is fine; with one there are more.
+    let helper: Vec<_> = checks.iter().filter(|check| check["group"] == "root helper").collect();
+    if !std::path::Path::new("/usr/libexec/banger/banger-roothelper").exists() {
+        assert_eq!((helper.len(), &helper[0]["state"]), (1, &"ok".into()), "{helper:#?}");
+        assert!(found(&checks, "installed").contains("VMs run rootless"), "{helper:#?}");
+    }
     let (_, checks) = ask(&place, &["--quick"]);
     assert_eq!(state(&checks, "a guest"), "skipped");
     assert!(found(&checks, "daemon").starts_with("runs"), "{checks:?}");

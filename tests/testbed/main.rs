@@ -1,6 +1,7 @@
 //! What needs a whole system: each test runs in a machine of its own, which goes on from saved memory.
 
 mod asking;
+mod doctor;
 mod editing;
 mod files;
 mod helper;

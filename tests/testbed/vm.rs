@@ -10,7 +10,7 @@ use crate::login::user;
 use crate::sh;
 
 /// A helper that is installed, and ann, a member who has the image `tiny`.
-fn inside(test: impl FnOnce()) {
+pub fn inside(test: impl FnOnce()) {
     inside_with_banger(&repository().join("tests/flow/fake-qemu.py"), || {
         sh("/payload/packaging/helper.sh install '' /payload/bin 2>&1");
         sh("systemctl enable --now banger-roothelper.socket");
@@ -22,7 +22,7 @@ fn inside(test: impl FnOnce()) {
 }
 
 /// A user with the fake, who has no other VMM.
-fn owner(name: &str) {
+pub fn owner(name: &str) {
     user(name);
     sh(&format!(
         "cd ~{name}; mkdir -p vmm .config/banger; cp /payload/vmm/qemu-system-x86_64 vmm; \
@@ -41,7 +41,7 @@ fn image(name: &str) {
 }
 
 /// What a user's line of shell prints, errors and notices too.
-fn by(name: &str, line: &str) -> String {
+pub fn by(name: &str, line: &str) -> String {
     sh(&format!(
         "cd ~{name}; setpriv --reuid={name} --regid={name} --init-groups env -i HOME=$PWD USER={name} \
          PATH=/payload/bin:/usr/sbin:/usr/bin:/sbin:/bin bash -euc {} 2>&1",

@@ -1,11 +1,17 @@
 //! What was found, as data: what follows from it is decided elsewhere.
 
+mod helper;
+
 use std::path::PathBuf;
 
 use banger_proto::{Distribution, Mib};
 
 use crate::config::Problem;
 use crate::verb::host_memory::Memory;
+
+pub(super) use helper::{
+    Bridge, FileState, Helper, Membership, Network, Polkit, Role, Shipped, Told, Unit, Units,
+};
 
 /// Everything that was looked at.
 #[derive(Debug, Clone)]
@@ -32,6 +38,8 @@ pub(super) struct Facts {
     pub(super) leftovers: Vec<Leftover>,
     pub(super) builds: Builds,
     pub(super) shares: Shares,
+    /// Absent where none is installed.
+    pub(super) helper: Option<Helper>,
 }
 
 /// The host as such.

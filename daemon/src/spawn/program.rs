@@ -63,9 +63,24 @@ pub const SETPRIV: Program = Program {
     elsewhere: &[],
 };
 
+/// Tells what systemd knows of a unit.
+pub const SYSTEMCTL: Program = Program {
+    name: "systemctl",
+    package: "systemd",
+    purpose: "look at the root helper's units",
+    elsewhere: &[],
+};
+/// Tells what polkit would answer.
+pub const PKCHECK: Program = Program {
+    name: "pkcheck",
+    package: "polkitd",
+    purpose: "see what polkit answers",
+    elsewhere: &[],
+};
+
 /// Every program that banger starts. Nothing else is ever executed.
 pub const PROGRAMS: &[&Program] =
-    &[&QEMU, &PASST, &BWRAP, &MMDEBSTRAP, &VIRTIOFSD, &UNSHARE, &SETPRIV];
+    &[&QEMU, &PASST, &BWRAP, &MMDEBSTRAP, &VIRTIOFSD, &UNSHARE, &SETPRIV, &SYSTEMCTL, &PKCHECK];
 
 /// Where programs are looked for, in this order. `PATH` is not asked: whoever
 /// started the daemon would choose the programs that open the user's disks.

@@ -51,6 +51,15 @@ impl Instance {
         })
     }
 
+    /// The process of the daemon that holds the lock; nothing where there is none, or where it
+    /// could not note itself.
+    #[must_use]
+    pub fn holder(state: &Path) -> Option<u32> {
+        let noted =
+            || std::fs::read_to_string(state.join("bangerd.lock")).ok()?.trim().parse().ok();
+        Self::is_held(state).then(noted)?
+    }
+
     /// Takes the lock.
     ///
     /// # Errors
@@ -100,13 +109,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert!(!Instance::is_held(folder.path()));
         let first = Instance::lock(folder.path()).unwrap();
-        assert!(Instance::is_held(folder.path()));
+        assert_eq!(Instance::holder(folder.path()), Some(std::process::id()));
         match Instance::lock(folder.path()) {
             Err(InstanceError::Held { holder }) => assert_eq!(holder, Some(std::process::id())),
             other => panic!("{other:?}"),
         }
         drop(first);
-        assert!(!Instance::is_held(folder.path()));
+        assert_eq!(Instance::holder(folder.path()), None);
         Instance::lock(folder.path()).unwrap();
     }
 }

@@ -1,6 +1,7 @@
 //! What follows from the facts: a subject a file, all of it pure.
 
 mod builds;
+mod helper;
 mod host;
 mod network;
 mod proof;
@@ -20,11 +21,12 @@ use super::facts::Facts;
 
 /// All checks, in the order in which people read them.
 pub(super) fn all(facts: &Facts) -> Vec<Check> {
-    let subjects: [fn(&Facts) -> Vec<Check>; 8] = [
+    let subjects: [fn(&Facts) -> Vec<Check>; 9] = [
         host::check,
         virtualization::check,
         network::check,
         walls::check,
+        helper::check,
         storage::check,
         state::check,
         shares::check,

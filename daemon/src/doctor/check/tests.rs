@@ -40,7 +40,7 @@ fn filesystem(folder: &str) -> Filesystem {
 }
 
 /// A host on which there is nothing to say.
-fn healthy() -> Facts {
+pub(super) fn healthy() -> Facts {
     Facts {
         system: System {
             distribution: Distribution::of("PRETTY_NAME=\"Debian GNU/Linux 12\"\nID=debian\n"),
@@ -79,10 +79,11 @@ fn healthy() -> Facts {
             ids: true,
         },
         shares: Shares { virtiofsd: works("/usr/lib/qemu/virtiofsd", "virtiofsd version 7.2.22") },
+        helper: None,
     }
 }
 
-fn shown(check: &Check) -> String {
+pub(super) fn shown(check: &Check) -> String {
     let Check { group, name, state, found, remedy, .. } = check;
     let mut text = format!("{state:?} {group}/{name}: {found}\n");
     for step in remedy {
@@ -92,7 +93,7 @@ fn shown(check: &Check) -> String {
 }
 
 /// What a host is told that differs from a healthy one in this.
-fn told(spoil: impl Fn(&mut Facts)) -> String {
+pub(super) fn told(spoil: impl Fn(&mut Facts)) -> String {
     let mut facts = healthy();
     spoil(&mut facts);
     let checks = all(&facts);

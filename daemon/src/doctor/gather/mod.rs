@@ -1,5 +1,6 @@
 //! Looks at everything, once. Nothing here judges.
 
+mod helper;
 mod programs;
 mod state;
 mod storage;
@@ -19,6 +20,7 @@ use crate::vmm::{Accelerator, Host, Walls};
 pub(super) async fn all(paths: &Paths, quick: bool) -> (Facts, Result<Host, Missing>) {
     let loaded = config::load(paths);
     let finder = Context::finder(&loaded.settings);
+    let own_finder = finder.clone();
     let (kvm, walls, qemu, networks, passt, bubblewrap, mmdebstrap) = tokio::join!(
         system::kvm(&finder, &paths.state, quick),
         Walls::probe(&finder),
@@ -32,10 +34,11 @@ pub(super) async fn all(paths: &Paths, quick: bool) -> (Facts, Result<Host, Miss
     let accelerator = if kvm == Kvm::Works { Accelerator::Kvm } else { Accelerator::Tcg };
     let host = finder.find(&QEMU).map(|_| Host::of(finder, accelerator, walls.clone()));
     let vms = Vms::in_state(&paths.state);
-    let (records, disks, newest_vm) = state::records(&vms);
+    let known = state::records(&vms);
     let image_folders = Images::in_data(&paths.data);
     let (images, largest_image, newest_image) = state::images(paths, &image_folders);
     let user = system::user();
+    let helper = helper::look(paths, &own_finder, &user, known.with_helper, quick).await;
     let facts = Facts {
         system: system::system(),
         kvm,
@@ -49,20 +52,20 @@ pub(super) async fn all(paths: &Paths, quick: bool) -> (Facts, Result<Host, Miss
         },
         namespaces: system::namespaces(),
         landlock: crate::confine::has_landlock(),
-        storage: storage::storage(paths, &disks, largest_image),
+        storage: storage::storage(paths, &known.disks, largest_image),
         memory: host_memory::now(),
         usual_memory: loaded.settings.memory(),
         clock: super::facts::Clock {
             now: now(),
-            newest: newest_vm.max(newest_image).max(system::built_at()),
+            newest: known.newest.max(newest_image).max(system::built_at()),
         },
         config: super::facts::Config {
             files: config::files(paths).into_iter().filter(|file| file.exists()).collect(),
             problems: loaded.problems,
         },
-        records,
         images,
-        leftovers: state::leftovers(paths),
+        leftovers: state::leftovers(paths, helper.as_ref(), &known.ids),
+        records: known.records,
         builds: Builds {
             mmdebstrap,
             uidmap: system::has_uidmap(),
@@ -70,6 +73,7 @@ pub(super) async fn all(paths: &Paths, quick: bool) -> (Facts, Result<Host, Miss
             user,
         },
         shares: Shares { virtiofsd },
+        helper,
     };
     (facts, host)
 }

@@ -1,6 +1,6 @@
 //! Programs of others: are they there, do they run, what do they say of themselves.
 
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use super::super::facts::Program;
@@ -13,12 +13,12 @@ use crate::vmm::console::printable;
 /// How long a program may take to say its version.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The standard output of a program that has ended well.
-async fn output(
+/// What a program said that has ended, and how it ended.
+pub(super) async fn ended(
     finder: &Finder,
     program: &crate::spawn::Program,
     arguments: &[&str],
-) -> Result<String, String> {
+) -> Result<Output, String> {
     let started = Launch::new(program, finder)
         .map_err(|missing| missing.to_string())?
         .arguments(arguments)
@@ -31,17 +31,31 @@ async fn output(
         })?;
     let process = started.process;
     match tokio::time::timeout(PATIENCE, started.child.wait_with_output()).await {
-        Ok(Ok(output)) if output.status.success() => Ok(printable(&output.stdout)),
-        Ok(Ok(output)) => {
-            let said = printable(&output.stderr);
-            let last = said.lines().rev().find(|line| !line.trim().is_empty());
-            Err(last.map_or_else(|| output.status.to_string(), str::to_owned))
-        }
-        Ok(Err(error)) => Err(error.to_string()),
+        Ok(ended) => ended.map_err(|error| error.to_string()),
         Err(_) => {
             let _ended = process.kill().await;
             Err(format!("it does not end within {} s", PATIENCE.as_secs()))
         }
+    }
+}
+
+/// The last thing that a program complained of, or how it ended.
+pub(super) fn complaint(output: &Output) -> String {
+    let said = printable(&output.stderr);
+    let last = said.lines().rev().find(|line| !line.trim().is_empty());
+    last.map_or_else(|| output.status.to_string(), str::to_owned)
+}
+
+/// The standard output of a program that has ended well.
+async fn output(
+    finder: &Finder,
+    program: &crate::spawn::Program,
+    arguments: &[&str],
+) -> Result<String, String> {
+    let output = ended(finder, program, arguments).await?;
+    match output.status.success() {
+        true => Ok(printable(&output.stdout)),
+        false => Err(complaint(&output)),
     }
 }
 

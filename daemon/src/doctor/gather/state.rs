@@ -4,30 +4,47 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use banger_proto::paths::Paths;
-use banger_proto::{GarbageFate, GarbagePlace, ImageName};
+use banger_proto::roothelper::{Fate, Object, ObjectKind, Swept};
+use banger_proto::{Garbage, GarbageFate, GarbagePlace, ImageName, Isolation, VmId};
 
-use super::super::facts::{Image, Leftover, Records};
+use super::super::facts::{Helper, Image, Leftover, Records, Told};
 use crate::garbage;
 use crate::store::{Images, Instance, Vms, allocated_bytes};
 
-/// The records, the disks there are, and the latest moment that a record knows of.
-pub(super) fn records(vms: &Vms) -> (Records, Vec<PathBuf>, i64) {
-    let (whole, broken) = match vms.load() {
-        Ok((whole, broken)) => {
-            let told = broken.iter().map(|vm| format!("of {}: {}", vm.label(), vm.reason));
-            (whole, told.collect())
-        }
-        Err(error) => (Vec::new(), vec![with_causes(&error)]),
+/// What the records tell.
+pub(super) struct Known {
+    pub(super) records: Records,
+    pub(super) disks: Vec<PathBuf>,
+    /// The latest moment that a record knows of.
+    pub(super) newest: i64,
+    /// Every VM that there is, also those whose records cannot be read.
+    pub(super) ids: Vec<VmId>,
+    /// How many run with the root helper.
+    pub(super) with_helper: usize,
+}
+
+/// The records, and what follows from them.
+pub(super) fn records(vms: &Vms) -> Known {
+    let (whole, broken, unlisted) = match vms.load() {
+        Ok((whole, broken)) => (whole, broken, None),
+        Err(error) => (Vec::new(), Vec::new(), Some(with_causes(&error))),
     };
-    let mut disks = Vec::new();
-    let mut newest = 0;
+    let told = broken.iter().map(|vm| format!("of {}: {}", vm.label(), vm.reason));
+    let mut known = Known {
+        records: Records { whole: whole.len(), broken: told.chain(unlisted).collect() },
+        disks: Vec::new(),
+        newest: 0,
+        ids: whole.iter().map(|vm| vm.id).chain(broken.iter().map(|vm| vm.id)).collect(),
+        with_helper: whole.iter().filter(|vm| vm.isolation == Isolation::System).count(),
+    };
     for record in &whole {
         let files = vms.files(record.id);
-        disks.extend([files.rootfs(), files.work_disk()].into_iter().filter(|disk| disk.exists()));
+        let disks = [files.rootfs(), files.work_disk()];
+        known.disks.extend(disks.into_iter().filter(|disk| disk.exists()));
         let started = record.phase.runtime().map_or(0, |runtime| runtime.started_at);
-        newest = newest.max(record.created_at).max(started);
+        known.newest = known.newest.max(record.created_at).max(started);
     }
-    (Records { whole: whole.len(), broken }, disks, newest)
+    known
 }
 
 fn with_causes(error: &crate::store::StoreError) -> String {
@@ -80,24 +97,72 @@ fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// What has no owner any more, as `gc --dry-run` lists it. What is half made while a daemon
-/// runs is that daemon's work.
-pub(super) fn leftovers(paths: &Paths) -> Vec<Leftover> {
+/// What has no owner any more, as `gc --dry-run` lists it: of the user's own, and of what root
+/// made. What is half made while a daemon runs is that daemon's work.
+pub(super) fn leftovers(paths: &Paths, helper: Option<&Helper>, known: &[VmId]) -> Vec<Leftover> {
     let works = Instance::is_held(&paths.state);
     let found = garbage::decide(&garbage::survey(paths), &BTreeSet::new());
     let idle = found.into_iter().filter(|finding| !(works && finding.is_unfinished_work()));
-    idle.map(|finding| {
-        let place = match finding.garbage.place {
-            GarbagePlace::Path(path) => path.display().to_string(),
-            GarbagePlace::Process(pid) => format!("process {pid}"),
-            GarbagePlace::Object(name) => name,
-        };
-        let (kind, reason) = (finding.garbage.kind, finding.garbage.reason);
-        Leftover {
-            words: format!("{kind} ({place}): {reason}"),
-            bytes: finding.garbage.bytes,
-            removable: finding.garbage.fate == GarbageFate::Removable,
+    let objects = match helper.map(|helper| &helper.told) {
+        Some(Told::Said { objects, .. }) => objects.as_slice(),
+        _ => &[],
+    };
+    let of_root = of_nobody(objects, known);
+    idle.map(|finding| finding.garbage).chain(of_root).map(leftover).collect()
+}
+
+/// What root made for a VM that is none of these.
+fn of_nobody(objects: &[Object], known: &[VmId]) -> Vec<Garbage> {
+    let unknown = objects.iter().filter(|object| !known.contains(&object.vm));
+    unknown.map(|object| garbage::of_root(sweep_of(object.clone()), true)).collect()
+}
+
+/// What a sweep would do to an object of no VM's.
+fn sweep_of(object: Object) -> Swept {
+    let stays = match object.kind {
+        ObjectKind::Overlay { .. } => Some("it is kept unless that is asked for"),
+        ObjectKind::Snapshot { open: true, .. } | ObjectKind::Tap { open: true, .. } => {
+            Some("somebody has it open")
         }
-    })
-    .collect()
+        _ => None,
+    };
+    let fate = stays.map_or(Fate::Removed, |why| Fate::Stays(why.to_owned()));
+    Swept { object, fate }
+}
+
+fn leftover(garbage: Garbage) -> Leftover {
+    let place = match garbage.place {
+        GarbagePlace::Path(path) => path.display().to_string(),
+        GarbagePlace::Process(pid) => format!("process {pid}"),
+        GarbagePlace::Object(name) => name,
+    };
+    Leftover {
+        words: format!("{} ({place}): {}", garbage.kind, garbage.reason),
+        bytes: garbage.bytes,
+        removable: garbage.fate == GarbageFate::Removable,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_root_made_for_a_vm_that_nobody_knows_is_left_over() {
+        let object = |vm, kind| Object { vm, name: "name".into(), since: 0, kind };
+        let tap = |open| ObjectKind::Tap { index: 1, open, address: [172, 16, 0, 2].into() };
+        let overlay = ObjectKind::Overlay { size_bytes: 9, allocated_bytes: 5, attached: false };
+        let (known, unknown) = (VmId::random(), VmId::random());
+        let objects = [
+            object(known, tap(false)),
+            object(unknown, tap(false)),
+            object(unknown, tap(true)),
+            object(unknown, overlay),
+        ];
+        let left: Vec<_> = of_nobody(&objects, &[known]).into_iter().map(leftover).collect();
+        let removable: Vec<_> = left.iter().map(|left| left.removable).collect();
+        assert_eq!(removable, [true, false, false], "{left:?}");
+        assert!(left[2].words.contains("banger gc --overlays"), "{left:?}");
+        assert_eq!(left[2].bytes, 5);
+    }
 }

@@ -84,14 +84,26 @@ pub(super) async fn kvm(finder: &Finder, state: &Path, quick: bool) -> Kvm {
     }
 }
 
-/// A group's name and members.
-fn group(id: u32) -> Option<(String, Vec<String>)> {
-    text("/etc/group").lines().find_map(|line| {
+/// The groups of the accounts' file: name, number, members.
+fn groups() -> impl Iterator<Item = (String, u32, Vec<String>)> {
+    let of = |line: &str| {
         let fields: Vec<_> = line.split(':').collect();
         let [name, _, number, members] = fields[..] else { return None };
         let members = members.split(',').map(str::to_owned).collect();
-        (number.parse() == Ok(id)).then(|| (name.to_owned(), members))
-    })
+        Some((name.to_owned(), number.parse().ok()?, members))
+    };
+    let found: Vec<_> = text("/etc/group").lines().filter_map(of).collect();
+    found.into_iter()
+}
+
+/// A group's name and members.
+fn group(id: u32) -> Option<(String, Vec<String>)> {
+    groups().find_map(|(name, number, members)| (number == id).then_some((name, members)))
+}
+
+/// A group's number and members.
+pub(super) fn group_named(wanted: &str) -> Option<(u32, Vec<String>)> {
+    groups().find_map(|(name, number, members)| (name == wanted).then_some((number, members)))
 }
 
 /// This user's name; the number where the account is in no file.
