@@ -1,13 +1,14 @@
 //! One call at a time about a VM, and how many VMs a user gets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use banger_proto::{Code, Refusal};
 
 use crate::kernel::Kernel;
+use crate::kernel::device::Device;
 use crate::undo::cannot;
-use crate::{Limits, Ownership};
+use crate::{LimitExceeded, Limits, Ownership};
 
 /// The VMs that calls are about just now.
 #[derive(Debug, Clone, Default)]
@@ -19,6 +20,8 @@ pub(crate) struct VmLocks {
 struct Inner {
     /// Each with what it was admitted to make: a device, and so many bytes of an overlay file.
     busy: Mutex<BTreeMap<Ownership, Option<u64>>>,
+    /// The VMs that are about to get a tap, beside those that are [busy](Self::busy).
+    wired: Mutex<BTreeSet<Ownership>>,
     /// Held while what is there is counted.
     counting: Mutex<()>,
     /// Bytes of the host's disk that are not to be promised twice.
@@ -28,6 +31,13 @@ struct Inner {
 /// A VM that no other call is about. Dropping lets the next one in.
 #[derive(Debug)]
 pub(crate) struct VmLock {
+    locks: VmLocks,
+    of: Ownership,
+}
+
+/// A VM that was let have a tap. It is to be dropped when the tap is there, which then counts.
+#[derive(Debug)]
+pub(crate) struct Wired {
     locks: VmLocks,
     of: Ownership,
 }
@@ -48,6 +58,49 @@ impl VmLocks {
         busy.insert(of, None);
         Ok(VmLock { locks: self.clone(), of })
     }
+
+    /// Lets a VM have a tap beside these, when it has a device or its owner may have one more VM.
+    /// Blocks as the kernel does.
+    pub(crate) fn admit_tap(
+        &self,
+        kernel: &dyn Kernel,
+        limits: &Limits,
+        of: Ownership,
+        taps: impl Iterator<Item = Ownership>,
+    ) -> Result<Wired, Refusal> {
+        let _one_at_a_time = locked(&self.inner.counting);
+        let devices = kernel.devices_of(of.uid).map_err(cannot("count what this user has"))?;
+        self.check_vms(limits, of, &devices, taps)?;
+        locked(&self.inner.wired).insert(of);
+        Ok(Wired { locks: self.clone(), of })
+    }
+
+    /// Whether a user may have this VM beside the others: those that have a device or a tap, or
+    /// were admitted to get one. A VM with both is one.
+    fn check_vms(
+        &self,
+        limits: &Limits,
+        of: Ownership,
+        devices: &[Device],
+        taps: impl Iterator<Item = Ownership>,
+    ) -> Result<(), Refusal> {
+        let busy = locked(&self.inner.busy);
+        let coming = busy.iter().filter(|(_, admitted)| admitted.is_some()).map(|(vm, _)| *vm);
+        let others: BTreeSet<_> = coming
+            .chain(locked(&self.inner.wired).iter().copied())
+            .chain(devices.iter().map(|device| device.of))
+            .chain(taps)
+            .filter(|other| *other != of && other.uid == of.uid)
+            .collect();
+        let hint =
+            "stop another VM; an administrator can raise `vms` in /etc/banger/roothelper.toml";
+        let count = u32::try_from(others.len()).unwrap_or(u32::MAX);
+        limits.check_vms(count).map_err(|error| exhausted(&error, hint))
+    }
+}
+
+fn exhausted(error: &LimitExceeded, hint: &str) -> Refusal {
+    Refusal::from_error(Code::ResourceExhausted, error).hint(hint)
 }
 
 impl VmLock {
@@ -71,37 +124,22 @@ impl VmLock {
         let (of, uid) = (self.of, self.of.uid);
         let devices = kernel.devices_of(uid).map_err(cannot("count what this user has"))?;
         let overlays = kernel.overlays_of(uid).map_err(cannot("count what this user has"))?;
+        let taps = kernel.taps_of(uid);
+        let taps = taps.map_err(|error| Refusal::from_error(Code::Internal, &error))?;
+        let taps = taps.iter().map(|tap| tap.guest.ownership);
+        self.locks.check_vms(limits, of, &devices, taps)?;
         let mut busy = locked(&inner.busy);
-        let coming = |other: &Ownership| *other != of && other.uid == uid;
-        let coming = busy
-            .iter()
-            .filter_map(|(&other, admitted)| Some((other, (*admitted)?)))
-            .filter(|(other, _)| coming(other));
-        let (mut vms, mut bytes) = (0u32, 0u64);
-        for (other, overlay) in coming {
-            vms += u32::from(devices.iter().all(|device| device.of != other));
+        let mut bytes = overlays.iter().fold(0u64, |sum, file| sum.saturating_add(file.size));
+        for (other, admitted) in busy.iter().filter(|(other, _)| **other != of && other.uid == uid)
+        {
             if overlays.iter().all(|file| file.vm != other.vm) {
-                bytes = bytes.saturating_add(overlay);
+                bytes = bytes.saturating_add(admitted.unwrap_or(0));
             }
         }
-        for device in devices.iter().filter(|device| device.of != of) {
-            vms += u32::from(device.of.uid == uid);
-        }
-        for file in &overlays {
-            bytes = bytes.saturating_add(file.size);
-        }
-        let exhausted = |hint| {
-            move |error: crate::LimitExceeded| {
-                Refusal::from_error(Code::ResourceExhausted, &error).hint(hint)
-            }
-        };
-        limits.check_vms(vms).map_err(exhausted(
-            "stop another VM; an administrator can raise `vms` in /etc/banger/roothelper.toml",
-        ))?;
         if overlay > 0 {
-            limits.check_overlay(bytes, overlay).map_err(exhausted(
-                "remove a VM; an administrator can raise `overlays` in /etc/banger/roothelper.toml",
-            ))?;
+            let hint =
+                "remove a VM; an administrator can raise `overlays` in /etc/banger/roothelper.toml";
+            limits.check_overlay(bytes, overlay).map_err(|error| exhausted(&error, hint))?;
         }
         busy.insert(of, Some(overlay));
         Ok(())
@@ -131,6 +169,12 @@ impl VmLock {
     }
 }
 
+impl Drop for Wired {
+    fn drop(&mut self) {
+        locked(&self.locks.inner.wired).remove(&self.of);
+    }
+}
+
 impl Drop for VmLock {
     fn drop(&mut self) {
         locked(&self.locks.inner.promised).remove(&self.of);
@@ -141,9 +185,10 @@ impl Drop for VmLock {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::OwnerUid;
-    use crate::kernel::Devices;
+    use crate::kernel::network::{Guest, Tap};
     use crate::kernel::simulated::Simulated;
+    use crate::kernel::{Devices, Network};
+    use crate::{OwnerUid, Pool};
     use banger_proto::VmId;
 
     fn vm(uid: u32) -> Ownership {
@@ -212,5 +257,40 @@ mod tests {
         let third = locks.lock(third).unwrap();
         assert!(admit(&third, 41).is_err());
         admit(&third, 40).unwrap();
+    }
+
+    #[test]
+    fn a_vm_with_a_device_and_a_tap_is_one() {
+        let (locks, kernel) = (VmLocks::default(), Simulated::default());
+        let limits = Limits { vms: 2, ..Limits::default() };
+        let [first, second, third] = [(); 3].map(|()| vm(1000));
+        let tap = |of| locks.admit_tap(&kernel, &limits, of, std::iter::empty());
+        let device = |of| {
+            let lock = locks.lock(of)?;
+            lock.admit(&kernel, &limits, 0).map(|()| lock)
+        };
+        let refused = |result: Result<(), Refusal>| {
+            let refusal = result.unwrap_err();
+            assert_eq!(refusal.code, Code::ResourceExhausted);
+            assert!(refusal.hint.contains("stop another VM"), "{refusal:?}");
+        };
+        // Both of both count as two, in whichever order, before anything is made.
+        let held = (device(first).unwrap(), tap(second).unwrap());
+        let more = (tap(first).unwrap(), device(second).unwrap());
+        refused(tap(third).map(drop));
+        refused(device(third).map(drop));
+        assert!(tap(vm(1001)).is_ok(), "another user has limits of its own");
+        // The same when they are there.
+        let guest = |of| Guest { ownership: of, address: Pool::DEFAULT.guest(0) };
+        kernel.make_device(first).unwrap();
+        kernel.state().cables.taps = vec![Tap { guest: guest(second), index: 2, open: false }];
+        drop((held, more));
+        refused(device(third).map(drop));
+        let taps = kernel.taps_of(first.uid).unwrap();
+        let taps = || taps.iter().map(|tap| tap.guest.ownership);
+        refused(locks.admit_tap(&kernel, &limits, third, taps()).map(drop));
+        assert!(locks.admit_tap(&kernel, &limits, first, taps()).is_ok());
+        assert!(device(second).is_ok());
+        assert!(locked(&locks.inner.wired).is_empty());
     }
 }

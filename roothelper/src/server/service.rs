@@ -76,11 +76,6 @@ impl Server {
         serve(listener, Arc::new(self), capacity, ending).await
     }
 
-    /// What a verb of the network works with.
-    fn network(&self) -> (Arc<dyn Kernel>, verb::Wire, Config) {
-        (Arc::clone(&self.host.kernel), Arc::clone(&self.wire), self.host.config)
-    }
-
     pub(super) const fn gate(&self) -> &Gate {
         &self.gate
     }
@@ -288,8 +283,8 @@ impl root_helper_server::RootHelper for Server {
     ) -> Answer<wire::AttachNetworkResponse> {
         let frozen =
             self.freeze(request, |_, message| Ok(call::AttachNetwork(message.try_into()?)))?;
-        let (kernel, wire, config) = self.network();
-        let attach = |permit| verb::attach_network(permit, kernel, wire, config);
+        let (host, wire) = (self.host.clone(), Arc::clone(&self.wire));
+        let attach = |permit| verb::attach_network(permit, host, wire);
         Ok(Response::new(self.perform(frozen, attach).await?.into()))
     }
 
@@ -299,7 +294,8 @@ impl root_helper_server::RootHelper for Server {
     ) -> Answer<wire::DetachNetworkResponse> {
         let frozen =
             self.freeze(request, |_, message| Ok(call::DetachNetwork(message.try_into()?)))?;
-        let (kernel, wire, config) = self.network();
+        let Host { kernel, config, .. } = self.host.clone();
+        let wire = Arc::clone(&self.wire);
         let detach = |permit| verb::detach_network(permit, kernel, wire, config);
         let change = self.perform(frozen, detach).await?;
         Ok(Response::new(wire::DetachNetworkResponse { change: change.to_wire() }))

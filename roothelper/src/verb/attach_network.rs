@@ -1,15 +1,15 @@
 //! A VM's tap, as a port of the bridge.
 
-use std::sync::Arc;
-
 use banger_proto::roothelper::{AttachedNetwork, Change, Tap as TapNoun};
 use banger_proto::{Code, Refusal};
 
+use super::Host;
 use super::network::{
     Step, Wire, alone, carry_out, check_bridge, check_routes, choose, look, rules_for, tap_of,
 };
 use crate::kernel::Kernel;
 use crate::kernel::network::{Guest, MTU, Rules, Wiring};
+use crate::vm_lock::VmLocks;
 use crate::{Config, Names, Ownership, Permit, call};
 
 /// What is done, and what the VM has then.
@@ -24,21 +24,27 @@ struct Plan {
 
 pub(crate) async fn attach_network(
     permit: Permit<call::AttachNetwork>,
-    kernel: Arc<dyn Kernel>,
+    Host { kernel, config, locks, .. }: Host,
     wire: Wire,
-    config: Config,
 ) -> Result<AttachedNetwork, Refusal> {
     let ownership = Ownership { uid: permit.caller().uid(), vm: permit.call().0.vm };
-    alone(kernel, wire, move |kernel| attach(kernel, config, ownership)).await
+    alone(kernel, wire, move |kernel| attach(kernel, &locks, config, ownership)).await
 }
 
 fn attach(
     kernel: &dyn Kernel,
+    locks: &VmLocks,
     config: Config,
     ownership: Ownership,
 ) -> Result<AttachedNetwork, Refusal> {
     let wiring = look(kernel)?;
     let Plan { change, guest, before, steps } = plan(&wiring, config, ownership)?;
+    let taps = wiring.taps.iter().map(|tap| tap.guest.ownership);
+    // Until the tap is there, and counts by that.
+    let _admitted = match change {
+        Change::None => None,
+        _ => Some(locks.admit_tap(kernel, &config.limits, ownership, taps)?),
+    };
     carry_out(kernel, &steps, &before)?;
     let there = look(kernel)?;
     let gone = || Refusal::new(Code::Aborted, "somebody removed the tap at once");
@@ -71,14 +77,6 @@ fn plan(wiring: &Wiring, config: Config, ownership: Ownership) -> Result<Plan, R
         return Ok(Plan { change: Change::None, guest: tap.guest, before, steps });
     }
     check_routes(wiring, config.pool)?;
-    let taps = there().filter(|guest| guest.ownership.uid == ownership.uid).count();
-    config.limits.check_vms(u32::try_from(taps).unwrap_or(u32::MAX)).map_err(|exceeded| {
-        Refusal {
-            hint: "stop a VM, or have an administrator raise `vms` in /etc/banger/roothelper.toml"
-                .into(),
-            ..Refusal::from_error(Code::ResourceExhausted, &exceeded)
-        }
-    })?;
     let guest = Guest { ownership, address: choose(wiring, config.pool, ownership)? };
     let guests = there().chain([guest]);
     steps.extend([Step::Rules(rules_for(config, guests)), Step::Make(guest)]);

@@ -63,6 +63,10 @@ impl Start {
             let uuid = disk::filesystem_uuid(&base).map_err(|error| disk_refusal(&error))?;
             let uuid = uuid.ok_or_else(|| {
                 Refusal::new(Code::FailedPrecondition, "the image has no root filesystem any more")
+                    .hint(format!(
+                        "put its file back, or remove VM and image and make both anew: {}",
+                        base.display()
+                    ))
             })?;
             Ok((uuid, guest_spec(&record, &files, &work_disk, first_boot)?))
         });

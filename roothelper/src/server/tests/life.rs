@@ -10,6 +10,7 @@ use prost::Message;
 
 use super::raw::{Raw, prefixed};
 use super::stage::{ALICE, SHORT, Stage, as_user, asks, runtime};
+use crate::Method;
 use crate::audit::Decision;
 use crate::authority::simulated::{Scripted, Simulated};
 use crate::server::{Capacity, Ended, Patience};
@@ -49,13 +50,16 @@ fn a_client_that_leaves_in_its_message_is_told_of_in_one_entry() {
                 let (_answer, mut stream) = raw.begin(path, &[]).await.unwrap();
                 let part = Bytes::copy_from_slice(&message()[..cut]);
                 stream.send_data(part, false).unwrap();
-                // So that the call has begun.
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                raw.heard().await;
+                // What was heard has begun when another call has been answered since.
+                RootHelper::connect(&socket).await.unwrap().describe(false).await.unwrap();
             });
         });
     }
     assert_eq!(stage.polkit.questions(), []);
-    let log = stage.log(4);
+    let mut log = stage.log(8);
+    log.retain(|entry| entry.method == Some(Method::DetachNetwork));
+    assert_eq!(log.len(), 4, "{log:#?}");
     assert!(log.iter().all(|entry| entry.decision != Decision::Allowed), "{log:#?}");
 }
 

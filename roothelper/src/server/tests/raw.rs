@@ -115,6 +115,7 @@ impl AsyncWrite for Loaded {
 /// A connection.
 pub(super) struct Raw {
     requests: SendRequest<Bytes>,
+    pings: Option<h2::PingPong>,
 }
 
 /// How a call ended: gRPC's status, or that the connection did.
@@ -148,9 +149,20 @@ impl Raw {
     }
 
     pub(super) async fn over(stream: Loaded) -> Result<Self, h2::Error> {
-        let (requests, connection) = h2::client::handshake(stream).await?;
+        let (requests, mut connection) = h2::client::handshake(stream).await?;
+        let pings = connection.ping_pong();
         tokio::spawn(async move { drop(connection.await) });
-        Ok(Self { requests })
+        Ok(Self { requests, pings })
+    }
+
+    /// Waits until the helper has read all that was sent.
+    pub(super) async fn heard(&mut self) {
+        let pings = self.pings.as_mut().expect("a connection has its pings");
+        // A first one overtakes what is still to be sent, and a second does not.
+        for _ in 0..2 {
+            let pong = timeout(LONG, pings.ping(h2::Ping::opaque())).await;
+            pong.expect("there is an answer in time").expect("the connection is there");
+        }
     }
 
     /// Begins a call with these headers beside those that gRPC has.

@@ -21,7 +21,7 @@ fn small() -> Config {
 }
 
 fn attached(kernel: &Simulated, config: Config, ownership: Ownership) -> AttachedNetwork {
-    attach(kernel, config, ownership).unwrap()
+    attach(kernel, &VmLocks::default(), config, ownership).unwrap()
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn a_pool_that_is_full_is_told_with_its_figures_and_addresses_come_back() {
     sorted.sort_unstable();
     sorted.dedup();
     assert_eq!(sorted.len(), 5, "{addresses:?}");
-    let refusal = attach(&kernel, small(), new(1)).unwrap_err();
+    let refusal = attach(&kernel, &VmLocks::default(), small(), new(1)).unwrap_err();
     assert_eq!(refusal.code, Code::ResourceExhausted);
     assert_eq!(refusal.message, "all 5 addresses for VMs of the pool 10.0.0.8/29 are taken");
     assert!(refusal.hint.contains("pool"), "{}", refusal.hint);
@@ -81,7 +81,7 @@ fn taps_count_per_user() {
     let (first, second) = (new(1000), new(1000));
     attached(&kernel, config, first);
     attached(&kernel, config, second);
-    let refusal = attach(&kernel, config, new(1000)).unwrap_err();
+    let refusal = attach(&kernel, &VmLocks::default(), config, new(1000)).unwrap_err();
     assert_eq!(refusal.code, Code::ResourceExhausted);
     assert_eq!(refusal.message, "attached VMs would be 3, more than the limit of 2");
     attached(&kernel, config, new(1001));
@@ -97,7 +97,7 @@ fn a_pool_that_is_somebody_elses_network_is_refused_with_its_route_and_key() {
         let kernel = Simulated::default();
         let through = through.map(str::to_owned);
         kernel.state().cables.routes = vec![Route { network: network.into(), prefix, through }];
-        let result = attach(&kernel, Config::default(), new(1000));
+        let result = attach(&kernel, &VmLocks::default(), Config::default(), new(1000));
         assert_eq!(result.is_err(), kernel.state().cables.bridge == Bridge::Missing);
         result.err()
     };
@@ -118,7 +118,7 @@ fn a_pool_that_is_somebody_elses_network_is_refused_with_its_route_and_key() {
 fn a_bridge_of_somebody_elses_is_left_alone() {
     let kernel = Simulated::default();
     kernel.state().cables.bridge = Bridge::Foreign;
-    let refusal = attach(&kernel, Config::default(), new(1000)).unwrap_err();
+    let refusal = attach(&kernel, &VmLocks::default(), Config::default(), new(1000)).unwrap_err();
     assert_eq!(refusal.code, Code::FailedPrecondition);
     assert!(refusal.message.contains("banger0"), "{}", refusal.message);
     remove_all(&kernel).unwrap();
@@ -130,7 +130,7 @@ fn another_pool_waits_for_those_who_have_addresses_of_the_old_one() {
     let (kernel, ownership) = (Simulated::default(), new(1000));
     attached(&kernel, Config::default(), ownership);
     for who in [ownership, new(1001)] {
-        let refusal = attach(&kernel, small(), who).unwrap_err();
+        let refusal = attach(&kernel, &VmLocks::default(), small(), who).unwrap_err();
         assert_eq!(refusal.code, Code::FailedPrecondition);
         assert!(refusal.message.contains("10.0.0.8/29 now, and 1 attached"), "{}", refusal.message);
     }
@@ -149,7 +149,8 @@ fn a_step_that_fails_leaves_what_was_there() {
             cables.failing.push(failing);
             (cables.taps.clone(), cables.rules.clone())
         };
-        let refusal = attach(&kernel, Config::default(), new(1000)).unwrap_err();
+        let refusal =
+            attach(&kernel, &VmLocks::default(), Config::default(), new(1000)).unwrap_err();
         assert_eq!(refusal.code, Code::Internal);
         assert_eq!(refusal.chain, ["Operation not permitted (os error 1)"]);
         assert_eq!(kernel.state().cables.taps, taps, "{failing}");
@@ -157,7 +158,7 @@ fn a_step_that_fails_leaves_what_was_there() {
     }
     let kernel = Simulated::default();
     kernel.state().cables.failing.extend(["make_tap"]);
-    let refusal = attach(&kernel, Config::default(), new(1000)).unwrap_err();
+    let refusal = attach(&kernel, &VmLocks::default(), Config::default(), new(1000)).unwrap_err();
     assert_eq!(refusal.chain.len(), 1);
     assert_eq!(kernel.state().cables.rules.as_ref().unwrap().guests, []);
 }

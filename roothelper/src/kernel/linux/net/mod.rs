@@ -15,10 +15,10 @@ use std::io;
 
 use super::netlink::{Netlink, NetlinkError, Protocol};
 use super::{Linux, nft};
-use crate::Pool;
 use crate::kernel::network::{
     BRIDGE, Bridge, Guest, Network, NetworkError, Rules, Tap, Wiring, hardware,
 };
+use crate::{OwnerUid, Pool};
 
 /// The groups that our interfaces are in from the moment they are there: only root can put one into a group.
 const BRIDGE_GROUP: u32 = 0x6267_7230;
@@ -85,6 +85,12 @@ impl Network for Linux {
             forwarding: addresses::forwarding(&mut netlink)
                 .doing("see whether packets are forwarded")?,
         })
+    }
+
+    fn taps_of(&self, uid: OwnerUid) -> Result<Vec<Tap>, NetworkError> {
+        let links = link::list(&mut route()?).doing("list the host's interfaces")?;
+        let taps = links.iter().filter_map(link::Link::tap);
+        Ok(taps.filter(|tap| tap.guest.ownership.uid == uid).collect())
     }
 
     fn make_bridge(&self, pool: Pool) -> Result<(), NetworkError> {
