@@ -24,8 +24,9 @@ use crate::spawn::{Finder, Launch, ProcessId, QEMU};
 const GUEST: &[u8] = include_bytes!("kvm_guest.bin");
 /// What QEMU ends with when the guest says that all went well: 2 * 0x2a + 1.
 const WELL: i32 = 85;
-/// How long the guest may take. It needs a fifth of a second even when emulated.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// How long the guest may take. It needs a fifth of a second even when emulated; QEMU itself needs
+/// seconds on a host that is emulated.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Where the answer is remembered, in the state directory.
 const REMEMBERED: &str = "kvm-probe.json";
 

@@ -58,8 +58,17 @@ entry:
 
         .code64
 long_mode:
+        movl    $1, %eax
+        cpuid
+        movl    %ecx, %edi              # bit 13: there is a cmpxchg16b
         movl    $1000, %esi             # often enough to leave an emulator's first page
 again:
+        movq    first(%rip), %rax
+        movq    %rax, target(%rip)
+        movq    first+8(%rip), %rax
+        movq    %rax, target+8(%rip)
+        btl     $13, %edi
+        jnc     without
         movq    first(%rip), %rax       # what is there
         movq    first+8(%rip), %rdx
         movq    second(%rip), %rbx      # what is to be there
@@ -77,14 +86,14 @@ again:
         cmpq    %rcx, %rdx
         jne     bad
 
+without:
+        movq    second(%rip), %rbx
         movdqa  second(%rip), %xmm0
         psubq   first(%rip), %xmm0
         paddq   first(%rip), %xmm0
         movdqa  %xmm0, target(%rip)
         cmpq    %rbx, target(%rip)
         jne     bad
-        movdqa  first(%rip), %xmm1
-        movdqa  %xmm1, target(%rip)
         decl    %esi
         jnz     again
 
