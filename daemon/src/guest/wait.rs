@@ -14,8 +14,9 @@ use super::ready;
 use crate::spawn::{Process, ProcessId};
 use crate::vmm::{Files, console};
 
-/// The shortest and the longest time between one attempt and the next.
-const BETWEEN: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)];
+/// The shortest and the longest time between one attempt and the next. The longest, with
+/// [`ATTEMPT`], keeps half of the places free that sshd has for clients who have not logged in.
+const BETWEEN: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(2)];
 /// How long an attempt is kept open. The network's program accepts a connection long
 /// before the guest does, and a passt of 2023 keeps a processor busy over one that its
 /// client has closed until it gives the guest up itself, after 10 s: so it goes first.
