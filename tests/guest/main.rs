@@ -1,7 +1,6 @@
 //! Boots real Debian guests through the command line, as an ordinary user.
 
 mod broken;
-mod image;
 mod landlocked;
 mod life;
 mod parallel;
@@ -9,3 +8,5 @@ mod patched;
 mod run;
 mod shares;
 mod ways;
+
+use banger_tests::guest_image as image;

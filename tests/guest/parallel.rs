@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use banger_tests::owner::Owner;
 
-use crate::image;
+use crate::image::{self, Image};
 
 fn number(variable: &str, default: usize) -> usize {
     std::env::var(variable).ok().map_or(default, |text| text.parse().expect("a number"))
@@ -35,7 +35,7 @@ fn live(owner: &Owner, name: &str) {
 
 #[test]
 fn guests_live_beside_each_other_and_leave_nothing() {
-    let Some(owner) = image::tiny_owner() else { return };
+    let Some(owner) = image::owner(Image::Tiny) else { return };
     let (vms, rounds) = (number("BANGER_PARALLEL_VMS", 6), number("BANGER_PARALLEL_ROUNDS", 1));
     // The first VM finds out what the host can do, which is kept.
     live(&owner, "first");
@@ -64,7 +64,7 @@ fn guests_live_beside_each_other_and_leave_nothing() {
 
 #[test]
 fn a_guest_without_a_network_is_up_when_it_says_so() {
-    let Some(owner) = image::tiny_owner() else { return };
+    let Some(owner) = image::owner(Image::Tiny) else { return };
     owner.ok(["create", "--name", "alone", "--memory", "96M", "--disk", "64M", "--net", "none"]);
     owner.ok(["start", "alone"]);
     let console = owner.ok(["logs", "alone"]);

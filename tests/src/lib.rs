@@ -4,6 +4,7 @@ pub mod crash;
 pub mod debian;
 pub mod engine;
 pub mod fsck;
+pub mod guest_image;
 pub mod image;
 pub mod initrd;
 pub mod kernel;
@@ -22,6 +23,14 @@ pub mod tiny;
 use std::path::{Path, PathBuf};
 
 pub use skip::{has_landlock, skip};
+
+/// The folder of the programs that this build made.
+pub fn built() -> PathBuf {
+    let own = std::env::current_exe().expect("a program knows its own path");
+    // Tests lie in target/<profile>/deps, programs above.
+    let folder = own.ancestors().skip(1).find(|folder| !folder.ends_with("deps"));
+    folder.expect("a program lies in a folder").to_owned()
+}
 
 /// The repository's top folder.
 pub fn repository() -> PathBuf {

@@ -87,8 +87,7 @@ fn built() -> PathBuf {
     if let Some(folder) = std::env::var_os("BANGER_PROGRAMS") {
         return folder.into();
     }
-    let test = std::env::current_exe().expect("a test knows its own path");
-    let built = test.ancestors().nth(2).expect("tests lie in target/<profile>/deps").to_owned();
+    let built = crate::built();
     for program in PROGRAMS {
         assert!(built.join(program).exists(), "{program} is not built: use `make test`");
     }

@@ -28,7 +28,8 @@ pub struct User {
 /// Installs the helper, opens its socket, and makes these users of the group.
 pub fn members<const N: usize>(names: [&str; N]) -> [User; N] {
     install();
-    sh("systemctl enable --now banger-roothelper.socket");
+    sh("systemctl is-active --quiet banger-roothelper.socket || \
+        systemctl enable --now banger-roothelper.socket");
     let number = |line: String| line.parse().unwrap();
     names.map(|name| {
         user(name);

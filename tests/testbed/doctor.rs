@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use crate::sh;
-use crate::vm::{by, inside, owner};
+use crate::owning::{by, with_fake};
+use crate::vm::inside;
 
 /// The doctor's checks, as this user sees them.
 fn doctor(name: &str, arguments: &str) -> Vec<Value> {
@@ -58,7 +59,7 @@ fn the_doctor_tells_each_user_what_keeps_the_helper_from_it() {
         expect(&told, "polkit", "ok", "yes, without a password: by banger's rule", "");
 
         // Who is no member, and who became one since logging in.
-        owner("ben");
+        with_fake("ben");
         let told = doctor("ben", "--quick");
         expect(&told, "group", "warning", "not in the group", "usermod -aG banger ben");
         expect(&told, "polkit", "warning", "answers for the group `banger` alone", "#");

@@ -22,10 +22,10 @@ const FILES: [&str; 8] =
     ["/etc/f0", "/etc/f1", "/etc/f2", "/etc/f3", "/etc/f4", "/etc/f5", "/etc/f6", "/etc/f7"];
 
 /// Numbers that a seed brings again: splitmix64.
-struct Numbers(u64);
+pub struct Numbers(pub u64);
 
 impl Numbers {
-    fn below(&mut self, end: u64) -> u64 {
+    pub fn below(&mut self, end: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -7,9 +7,9 @@ use banger_tests::testbed::inside;
 
 use crate::sh;
 
-/// Makes an ordinary user.
+/// Makes an ordinary user, where there is none of this name.
 pub fn user(name: &str) {
-    sh(&format!("useradd --create-home --shell /bin/bash {name}"));
+    sh(&format!("id {name} >/dev/null 2>&1 || useradd --create-home --shell /bin/bash {name}"));
 }
 
 /// What a line of shell prints that a user types over ssh, errors too.

@@ -8,6 +8,7 @@ mod helper;
 mod kernel;
 mod kills;
 mod login;
+mod owning;
 mod packaging;
 mod snapshot;
 mod system;

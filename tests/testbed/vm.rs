@@ -1,33 +1,18 @@
 //! VMs whose root filesystem is the root helper's, as members of the group run them; their VMM is a fake.
 
-use std::time::{Duration, Instant};
-
 use banger_tests::repository;
 use banger_tests::testbed::inside_with_banger;
-use serde_json::Value;
 
-use crate::login::user;
+use crate::owning::{by, devices, overlays, vm, wait_for, wait_until_nothing_is_there, with_fake};
 use crate::sh;
 
 /// A helper that is installed, and ann, a member who has the image `tiny`.
 pub fn inside(test: impl FnOnce()) {
     inside_with_banger(&repository().join("tests/flow/fake-qemu.py"), || {
-        sh("/payload/packaging/helper.sh install '' /payload/bin 2>&1");
-        sh("systemctl enable --now banger-roothelper.socket");
-        owner("ann");
-        sh("gpasswd --add ann banger");
+        with_fake("ann");
         image("ann");
         test();
     });
-}
-
-/// A user with the fake, who has no other VMM.
-pub fn owner(name: &str) {
-    user(name);
-    sh(&format!(
-        "cd ~{name}; mkdir -p vmm .config/banger; cp /payload/vmm/qemu-system-x86_64 vmm; \
-         chmod 755 vmm/*; touch vmm/mode; echo ~{name}/vmm >.config/banger/programs; chown -R {name}: ."
-    ));
 }
 
 fn image(name: &str) {
@@ -38,52 +23,6 @@ fn image(name: &str) {
          tar -C root -cf tiny.tar .; chown {name}: tiny.tar"
     ));
     by(name, "banger image import tiny tiny.tar --size 64M");
-}
-
-/// What a user's line of shell prints, errors and notices too.
-pub fn by(name: &str, line: &str) -> String {
-    sh(&format!(
-        "cd ~{name}; setpriv --reuid={name} --regid={name} --init-groups env -i HOME=$PWD USER={name} \
-         PATH=/payload/bin:/usr/sbin:/usr/bin:/sbin:/bin bash -euc {} 2>&1",
-        quoted(line)
-    ))
-}
-
-fn quoted(line: &str) -> String {
-    format!("'{}'", line.replace('\'', r"'\''"))
-}
-
-fn vm(name: &str) -> Value {
-    let text = by("ann", &format!("banger inspect --json {name} 2>/dev/null"));
-    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
-}
-
-/// Waits until a VM is in a state.
-fn wait_for(name: &str, state: &str) {
-    let begun = Instant::now();
-    while vm(name)["state"] != state {
-        assert!(begun.elapsed() < Duration::from_secs(20), "{name} is {}", vm(name)["state"]);
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
-/// Devices of ours and loops of our range, by name.
-fn devices() -> String {
-    sh("ls /sys/block | while read -r name; do case $name in loop1??????) echo $name;; \
-        dm-*) cat /sys/block/$name/dm/name 2>/dev/null || true;; esac; done")
-}
-
-fn overlays() -> String {
-    sh("find /var/lib/banger -type f -printf '%U %m %f\\n'")
-}
-
-/// Waits until nothing of a VM's is left in the kernel.
-fn wait_until_nothing_is_there() {
-    let begun = Instant::now();
-    while !devices().is_empty() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "still there: {}", devices());
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }
 
 #[test]
@@ -174,7 +113,7 @@ fn a_start_that_fails_leaves_nothing_and_who_may_not_is_told() {
         by("ann", "banger rm --force plain");
 
         // Who is not of the group does without, and is told what helps when not.
-        owner("ben");
+        with_fake("ben");
         image("ben");
         let said = by("ben", "banger create --name theirs --isolation system || echo status $?");
         assert!(said.contains("usermod") && said.contains("status "), "{said}");

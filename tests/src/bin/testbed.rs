@@ -15,9 +15,9 @@ fn main() -> Result<ExitCode> {
     if words.is_empty() && !(std::io::stdin().is_terminal() && std::io::stdout().is_terminal()) {
         return Err(Error::other("a shell needs a terminal: give a command as an argument"));
     }
-    let programs = ["banger", "bangerd", "banger-ask"];
-    let payload = Payload::default().with_programs(&programs).with_packaging();
-    let Some(mut machine) = start(payload) else { return Ok(ExitCode::FAILURE) };
+    let Some(mut machine) = start(Payload::default().on_prepared()) else {
+        return Ok(ExitCode::FAILURE);
+    };
     if words.is_empty() {
         return shell(&mut machine);
     }

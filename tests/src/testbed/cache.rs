@@ -8,8 +8,26 @@ use sha2::{Digest, Sha256};
 
 use crate::owner::{self, Account};
 
-/// How long a part that is not ours stays: another checkout may be using it.
-const KEPT: Duration = Duration::from_secs(2 * 3600);
+/// A kind of part.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Kind {
+    /// What its folders' names begin with.
+    pub(super) name: &'static str,
+    /// How long one that is not ours stays: another checkout may be using it.
+    pub(super) kept: Duration,
+}
+
+impl Kind {
+    /// One that changes with what is worked on now and then.
+    pub(super) const fn lasting(name: &'static str) -> Self {
+        Self { name, kept: Duration::from_secs(2 * 3600) }
+    }
+
+    /// One that changes with every build.
+    pub(super) const fn of_a_build(name: &'static str) -> Self {
+        Self { name, kept: Duration::from_secs(20 * 60) }
+    }
+}
 
 /// The cache, and the lock on its parts of the testbed.
 #[derive(Debug)]
@@ -45,13 +63,14 @@ impl Cache {
     }
 
     /// The folder of the part `kind` with this key, which may not be there.
-    pub(super) fn part(&self, kind: &str, key: &str) -> PathBuf {
-        self.folder.join(format!("{kind}-{key}"))
+    pub(super) fn part(&self, kind: Kind, key: &str) -> PathBuf {
+        self.folder.join(format!("{}-{key}", kind.name))
     }
 
     /// Makes a part as a whole or not at all, and removes those of its kind that nobody has
     /// used for long. The lock is held for making.
-    pub(super) fn make(&self, kind: &str, key: &str, make: impl FnOnce(&Path)) -> PathBuf {
+    pub(super) fn make(&self, kind: Kind, key: &str, make: impl FnOnce(&Path)) -> PathBuf {
+        let Kind { name: kind, kept } = kind;
         let unfinished = self.folder.join(format!("{kind}.unfinished"));
         if unfinished.exists() {
             fs::remove_dir_all(&unfinished).expect("what was left half made can be removed");
@@ -62,13 +81,13 @@ impl Cache {
             let name = entry.file_name().to_string_lossy().into_owned();
             let used = entry.metadata().and_then(|data| data.modified());
             let old = used.is_ok_and(|used| {
-                SystemTime::now().duration_since(used).is_ok_and(|age| age > KEPT)
+                SystemTime::now().duration_since(used).is_ok_and(|age| age > kept)
             });
             if old && name.starts_with(&format!("{kind}-")) {
                 fs::remove_dir_all(entry.path()).expect("an old part can be removed");
             }
         }
-        let part = self.part(kind, key);
+        let part = self.folder.join(format!("{kind}-{key}"));
         fs::rename(unfinished, &part).expect("a part can be given its name");
         part
     }

@@ -9,13 +9,13 @@ use banger_ext4::{
     Attributes, Batch, FileDisk, Flush, FormatOptions, ImagePath, Ownership, TarStream, Timestamp,
 };
 
-use super::cache::{Cache, key};
+use super::cache::{Cache, Kind, key};
 use super::recipe;
 use crate::image::path;
 use crate::{engine, initrd, repository};
 
 /// Bytes of the disk.
-const SIZE: u64 = 3 << 29;
+pub(super) const SIZE: u64 = 8 << 30;
 
 const INIT: &[u8] = include_bytes!("../../testbed/recipe/init");
 
@@ -29,6 +29,8 @@ const FILES: &[(&str, u16, &[u8])] = &[
     ),
     ("/etc/hostname", 0o644, b"testbed\n"),
     ("/etc/hosts", 0o644, b"127.0.0.1 localhost testbed\n::1 localhost\n"),
+    // Guests of a guest: the processor that QEMU emulates has AMD's virtualisation.
+    ("/etc/modules-load.d/kvm.conf", 0o644, b"kvm_amd\n"),
     // A machine that has one has booted before.
     ("/etc/machine-id", 0o444, b"7e57bed07e57bed07e57bed07e57bed0\n"),
 ];
@@ -40,7 +42,7 @@ const LINK: (&str, &str) = (
 );
 
 /// The kind of part in the cache.
-const KIND: &str = "testbed-image";
+const KIND: Kind = Kind::lasting("testbed-image");
 
 /// The disk, the kernel, the initial RAM disk.
 #[derive(Debug, Clone)]

@@ -36,7 +36,7 @@ pub(super) const BOARD: &[&str] = &[
     "-smp",
     "2",
     "-m",
-    "1024M",
+    "4096M",
 ];
 
 /// `oops=panic` and `panic=-1`: a kernel in trouble ends the machine, and so is seen.
@@ -52,6 +52,32 @@ pub(super) enum Start {
     Boot,
     /// Waits for a saved state.
     Restore,
+    /// The same, with memory that will be kept.
+    RestoreToSave,
+}
+
+/// What is written to a machine's disk.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Root<'a> {
+    /// Is thrown away; below it is the image.
+    Image,
+    /// Is thrown away; below it is what this overlay of the image has.
+    Above(&'a Path),
+    /// Goes into this overlay.
+    Into(&'a Path),
+}
+
+/// What a machine is put together of.
+#[derive(Debug)]
+pub(super) struct Parts<'a> {
+    pub(super) image: &'a Image,
+    /// The file that its memory lies in, when it is or will be saved.
+    pub(super) memory: &'a Path,
+    pub(super) root: Root<'a>,
+    /// The second disk, which is read only.
+    pub(super) payload: File,
+    /// The third, on which what is written is thrown away.
+    pub(super) guests: File,
 }
 
 /// A machine; dropping it ends it.
@@ -66,17 +92,19 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Starts one on a disk that is left as it is, and whose memory lies in the file `memory`.
-    pub(super) fn start(image: &Image, memory: &Path, payload: File, how: Start) -> Result<Self> {
+    /// Starts one of these parts.
+    pub(super) fn start(parts: Parts<'_>, how: Start) -> Result<Self> {
+        let Parts { image, memory, root, payload, guests } = parts;
         let console = tempfile::tempfile_in("/var/tmp")?;
         let (orders, its_orders) = UnixStream::pair()?;
         let (control, its_control) = UnixStream::pair()?;
-        let shared = if how == Start::BootToSave { "on" } else { "off" };
+        let shared =
+            if matches!(how, Start::BootToSave | Start::RestoreToSave) { "on" } else { "off" };
         let memory = if how == Start::Boot {
-            "memory-backend-ram,id=memory,size=1024M".to_owned()
+            "memory-backend-ram,id=memory,size=4096M".to_owned()
         } else {
             let path = escaped(memory);
-            format!("memory-backend-file,id=memory,size=1024M,mem-path={path},share={shared}")
+            format!("memory-backend-file,id=memory,size=4096M,mem-path={path},share={shared}")
         };
         // A signal at the parent's end: QEMU itself would go on without anybody.
         let mut command = Command::new("setpriv");
@@ -90,11 +118,18 @@ impl Machine {
             .arg(image.initrd())
             .args(["-append", KERNEL_ARGUMENTS])
             .arg("-drive")
-            .arg(drive("root", &image.disk(), "snapshot=on"))
+            .arg(match root {
+                Root::Image => drive("root", &image.disk(), "format=raw,snapshot=on"),
+                Root::Above(overlay) => drive("root", overlay, "format=qcow2,snapshot=on"),
+                Root::Into(overlay) => drive("root", overlay, "format=qcow2"),
+            })
             .args(["-device", "virtio-blk-pci,drive=root"])
             .arg("-drive")
-            .arg(drive("payload", Path::new("/proc/self/fd/5"), "readonly=on"))
+            .arg(drive("payload", Path::new("/proc/self/fd/5"), "format=raw,readonly=on"))
             .args(["-device", "virtio-blk-pci,drive=payload"])
+            .arg("-drive")
+            .arg(drive("guests", Path::new("/proc/self/fd/6"), "format=raw,snapshot=on"))
+            .args(["-device", "virtio-blk-pci,drive=guests"])
             .args(["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"])
             .args(["-chardev", "socket,id=orders,fd=3", "-device", "virtio-serial-pci"])
             .args(["-device", "virtconsole,chardev=orders"])
@@ -103,7 +138,7 @@ impl Machine {
             .stdin(std::process::Stdio::null())
             .stdout(console.try_clone()?)
             .stderr(console.try_clone()?);
-        if how == Start::Restore {
+        if matches!(how, Start::Restore | Start::RestoreToSave) {
             command.args(["-incoming", "defer"]);
         }
         let given = |parent_fd: OwnedFd, child_fd| FdMapping { parent_fd, child_fd };
@@ -111,6 +146,7 @@ impl Machine {
             given(its_orders.into(), 3),
             given(its_control.into(), 4),
             given(payload.into(), 5),
+            given(guests.into(), 6),
         ];
         command.fd_mappings(descriptors).map_err(Error::other)?;
         let mut qemu = command.spawn()?;
@@ -159,7 +195,7 @@ impl Drop for Machine {
 }
 
 fn drive(id: &str, path: &Path, option: &str) -> String {
-    format!("if=none,id={id},format=raw,cache=unsafe,file={},{option}", escaped(path))
+    format!("if=none,id={id},cache=unsafe,file={},{option}", escaped(path))
 }
 
 /// A path as a value among QEMU's options.

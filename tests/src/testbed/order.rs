@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::machine::Machine;
 
 /// How long a machine may need, beside what the order takes: to boot, to unpack, to tell its journal.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 /// Lines of the console and of the journal that are shown.
 const SHOWN: usize = 80;
 
@@ -69,12 +69,22 @@ impl Machine {
         state.map(|state| state.trim().to_owned()).ok_or_else(|| ErrorKind::InvalidData.into())
     }
 
-    /// Runs a line of shell as root, of which a machine carries out only one.
+    /// Runs a line of shell as root, the last that a machine carries out.
     pub fn carry_out(&mut self, command: &str, limit: Duration) -> Outcome {
+        self.order(&limit.as_secs().to_string(), command, limit)
+    }
+
+    /// Runs a line of shell as root, behind which the machine waits for an order again.
+    pub(super) fn prepare(&mut self, command: &str, limit: Duration) -> Outcome {
+        self.order("prepare", command, limit)
+    }
+
+    /// `how` is the limit in seconds, or one of the words that [`Self::ask`] knows.
+    fn order(&mut self, how: &str, command: &str, limit: Duration) -> Outcome {
         let token = Uuid::new_v4().to_string();
         let mut said = Vec::new();
         let ended = format!("\n{token} ended ");
-        let asked = self.ask(&token, &limit.as_secs().to_string(), command);
+        let asked = self.ask(&token, how, command);
         let end = Instant::now() + limit + PATIENCE;
         let heard = asked.and_then(|()| {
             self.read_until(&mut said, end, |text| {
@@ -108,12 +118,13 @@ impl Machine {
         Ok(Terminal { stream, end: format!("\n{token} ended ").into_bytes(), held: Vec::new() })
     }
 
-    /// Gives the order. `limit` is in seconds, or `terminal` for one that a person talks with.
-    fn ask(&mut self, token: &str, limit: &str, command: &str) -> Result<()> {
+    /// Gives the order. `how` is its limit in seconds, `prepare` for one that is not the last, or
+    /// `terminal` for one that a person talks with.
+    fn ask(&mut self, token: &str, how: &str, command: &str) -> Result<()> {
         assert!(!command.contains('\n'), "an order is a line");
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("later than 1970");
         let order =
-            format!("{token} {}.{:03} {limit} {command}\n", now.as_secs(), now.subsec_millis());
+            format!("{token} {}.{:03} {how} {command}\n", now.as_secs(), now.subsec_millis());
         self.orders.write_all(order.as_bytes())
     }
 

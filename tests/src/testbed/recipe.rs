@@ -7,6 +7,7 @@ use crate::debian;
 
 /// Beyond the essential ones.
 const PACKAGES: &[&str] = &[
+    "bubblewrap",
     "dbus",
     "dmsetup",
     "e2fsprogs",
@@ -16,10 +17,12 @@ const PACKAGES: &[&str] = &[
     "login",
     "nftables",
     "openssh-server",
+    "passt",
     "passwd",
     "polkitd",
     "procps",
     "python3",
+    "qemu-system-x86",
     "strace",
     "systemd",
     "systemd-sysv",

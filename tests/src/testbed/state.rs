@@ -1,58 +1,207 @@
-//! The saved state of a machine that waits for an order, and machines that go on from there.
+//! Saved states of a machine that waits for an order, and machines that go on from there.
+//!
+//! One waits as it booted; in the other, which goes on from the first, the root helper is installed.
 
 use std::fs::{self, File};
-use std::io::Result;
+use std::io::{Error, Result};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
-use super::cache::{Cache, key};
-use super::image::Image;
-use super::machine::{BOARD, KERNEL_ARGUMENTS, Machine, QEMU, Start};
+use super::cache::{Cache, Kind, key};
+use super::image::{Image, SIZE};
+use super::machine::{BOARD, KERNEL_ARGUMENTS, Machine, Parts, QEMU, Root, Start};
+use super::order::Ended;
+use super::overlay;
 use super::payload::Payload;
 use crate::{root, skip};
 
-/// The kind of part in the cache.
-const KIND: &str = "testbed-state";
+/// The kinds of part in the cache.
+const BOOTED: Kind = Kind::lasting("testbed-state");
+const PREPARED: Kind = Kind::of_a_build("testbed-prepared");
+
+/// What makes the second state of the first.
+const PREPARE: &str = "bash /payload/prepare.sh";
+/// How long that may take.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// A saved state in the cache: memory, devices, and for the second what was written to the disk.
+#[derive(Debug)]
+struct Saved {
+    folder: PathBuf,
+    prepared: bool,
+}
+
+impl Saved {
+    fn memory(&self) -> PathBuf {
+        self.folder.join("memory")
+    }
+
+    fn overlay(&self) -> PathBuf {
+        self.folder.join("overlay")
+    }
+
+    /// A shell's word for the file of the devices' state.
+    fn devices(&self) -> String {
+        let path = self.folder.join("devices");
+        format!("'{}'", path.to_str().expect("a path of letters").replace('\'', r"'\''"))
+    }
+}
+
+/// Machines of one payload, and the names of what they are made of.
+#[derive(Debug)]
+pub struct Testbed {
+    cache: Cache,
+    payload: Payload,
+    disk: File,
+    guests: File,
+    image: String,
+    booted: String,
+    prepared: Option<String>,
+}
 
 /// Starts a machine that waits for an order; `None`, with the skip noted, where there can be none.
 pub fn start(payload: Payload) -> Option<Machine> {
-    if !root::has(QEMU) {
-        skip("qemu-system-x86_64 is missing (apt-get install qemu-system-x86)");
-        return None;
+    Testbed::new(payload)?.start()
+}
+
+impl Testbed {
+    /// Looks up what there is; `None`, with the skip noted, where there can be no machines.
+    pub fn new(payload: Payload) -> Option<Self> {
+        if !root::has(QEMU) {
+            skip("qemu-system-x86_64 is missing (apt-get install qemu-system-x86)");
+            return None;
+        }
+        let cache = Cache::open()?;
+        let guests = payload.guests()?;
+        let image = Image::key();
+        let booted = state_key(&image);
+        let prepared = payload.is_for_prepared().then(|| {
+            let files = Payload::to_prepare().key();
+            key([booted.as_bytes(), files.as_bytes(), PREPARE.as_bytes()])
+        });
+        let disk = payload.disk();
+        Some(Self { cache, payload, disk, guests, image, booted, prepared })
     }
-    let cache = Cache::open()?;
-    let image_key = Image::key();
-    let state_key = state_key(&image_key);
-    let payload = payload.disk();
-    let again = || payload.try_clone().expect("a file can be shared");
-    for attempt in 0..2 {
-        let (image, state) = find_or_make(&cache, &image_key, &state_key)?;
-        let machine = restore(&image, &state, again());
-        match machine {
-            Ok(machine) => {
-                cache.unlock();
-                return Some(machine);
-            }
-            Err(error) if attempt == 0 => {
-                // Of a QEMU that calls itself by the same name, or cut short by a full disk.
-                eprintln!("the saved testbed cannot be restored, and is made anew: {error}");
-                cache.lock_for_making();
-                // Whoever came first has made it anew already, or made it useless.
-                let _gone = fs::remove_dir_all(&state);
-                cache.unlock();
-            }
-            Err(error) => {
+
+    /// Starts a machine that waits for an order; what it writes is thrown away.
+    pub fn start(&self) -> Option<Machine> {
+        for attempt in 0..2 {
+            let (image, saved) = self.find_or_make()?;
+            let root = saved.overlay();
+            let root = if saved.prepared { Root::Above(&root) } else { Root::Image };
+            let error = match self.restore(&image, &saved, root) {
+                Ok(machine) => {
+                    self.cache.unlock();
+                    return Some(machine);
+                }
+                Err(error) => error,
+            };
+            if attempt > 0 {
+                self.cache.unlock();
                 eprintln!("no saved testbed can be restored here, and it is booted: {error}");
-                let mut machine = Machine::start(&image, Path::new(""), again(), Start::Boot)
-                    .expect("QEMU can be started");
-                cache.unlock();
-                let said = machine.wait_until_ready();
-                assert!(said.is_ok(), "the testbed does not boot: {said:?}\n{}", machine.console());
-                return Some(machine);
+                return Some(self.boot_instead(&image));
             }
+            // Of a QEMU that calls itself by the same name, or cut short by a full disk.
+            eprintln!("the saved testbed cannot be restored, and is made anew: {error}");
+            self.cache.lock_for_making();
+            // Whoever came first has made it anew already, or made it useless.
+            let _gone = fs::remove_dir_all(self.cache.part(BOOTED, &self.booted));
+            let _gone = fs::remove_dir_all(&saved.folder);
+            self.cache.unlock();
+        }
+        None
+    }
+
+    /// Starts a machine whose disk goes on in `overlay`, an empty file; `None`, with the skip noted,
+    /// where there can be none.
+    pub fn start_into(&self, overlay: &Path) -> Option<Machine> {
+        let (image, saved) = self.find_or_make()?;
+        let (below, format) =
+            if saved.prepared { (saved.overlay(), "qcow2") } else { (image.disk(), "raw") };
+        let mut file = File::options().write(true).open(overlay).expect("it is there");
+        overlay::make(&mut file, &below, format, SIZE).expect("it can be written");
+        let machine = self.restore(&image, &saved, Root::Into(overlay));
+        self.cache.unlock();
+        Some(machine.unwrap_or_else(|error| panic!("the testbed cannot be restored: {error}")))
+    }
+
+    /// Boots a machine from the disk that [`Self::start_into`] left, as after a reset.
+    pub fn boot(&self, overlay: &Path) -> Option<Machine> {
+        // Found again, so that it stays in the cache.
+        let (image, _saved) = self.find_or_make()?;
+        let guests = self.guests.try_clone().expect("a file can be shared");
+        // What was unpacked lay in memory.
+        let payload = self.payload.with_what_prepares().disk();
+        let (memory, root) = (Path::new(""), Root::Into(overlay));
+        let parts = Parts { image: &image, memory, root, payload, guests };
+        let machine = Machine::start(parts, Start::Boot);
+        self.cache.unlock();
+        Some(ready(machine.expect("QEMU can be started")))
+    }
+
+    fn machine(&self, image: &Image, root: Root<'_>, memory: &Path, how: Start) -> Result<Machine> {
+        let (payload, guests) = (self.disk.try_clone()?, self.guests.try_clone()?);
+        Machine::start(Parts { image, memory, root, payload, guests }, how)
+    }
+
+    /// A machine that goes on from a saved state.
+    fn restore(&self, image: &Image, saved: &Saved, root: Root<'_>) -> Result<Machine> {
+        let mut machine = self.machine(image, root, &saved.memory(), Start::Restore)?;
+        machine.monitor.restore(&format!("cat {}", saved.devices()))?;
+        Ok(machine)
+    }
+
+    /// A machine for where nothing can be restored: in the state that was wanted, but late.
+    fn boot_instead(&self, image: &Image) -> Machine {
+        let guests = self.guests.try_clone().expect("a file can be shared");
+        let payload = if self.prepared.is_some() {
+            self.payload.with_what_prepares().disk()
+        } else {
+            self.disk.try_clone().expect("a file can be shared")
+        };
+        let parts = Parts { image, memory: Path::new(""), root: Root::Image, payload, guests };
+        let mut machine = ready(Machine::start(parts, Start::Boot).expect("QEMU can be started"));
+        if self.prepared.is_some() {
+            prepare(&mut machine);
+        }
+        machine
+    }
+
+    /// All parts, with the lock held for use.
+    fn find_or_make(&self) -> Option<(Image, Saved)> {
+        let cache = &self.cache;
+        let booted = Saved { folder: cache.part(BOOTED, &self.booted), prepared: false };
+        let prepared = self.prepared.as_ref().map(|key| cache.part(PREPARED, key));
+        loop {
+            cache.lock_for_use();
+            let folder = prepared.as_ref().unwrap_or(&booted.folder);
+            if let (Some(image), true) = (Image::find(cache, &self.image), folder.exists()) {
+                Cache::touch(&booted.folder);
+                Cache::touch(folder);
+                return Some((
+                    image,
+                    Saved { folder: folder.clone(), prepared: prepared.is_some() },
+                ));
+            }
+            cache.unlock();
+            cache.lock_for_making();
+            let image = Image::make(cache, &self.image)?;
+            if !booted.folder.exists() {
+                cache.make(BOOTED, &self.booted, |folder| {
+                    let saved = save_booted(&image, folder);
+                    saved.unwrap_or_else(|error| panic!("the testbed cannot be saved: {error}"));
+                });
+            }
+            if let (Some(key), false) = (&self.prepared, folder.exists()) {
+                cache.make(PREPARED, key, |folder| {
+                    let saved = save_prepared(&image, &booted, folder);
+                    saved.unwrap_or_else(|error| panic!("the testbed cannot be prepared: {error}"));
+                });
+            }
+            cache.unlock();
         }
     }
-    None
 }
 
 /// The image, the board, and QEMU as it calls itself.
@@ -62,55 +211,58 @@ fn state_key(image: &str) -> String {
     key([image.as_bytes(), &version, board.as_bytes(), KERNEL_ARGUMENTS.as_bytes()])
 }
 
-/// Both parts, with the lock held for use.
-fn find_or_make(cache: &Cache, image_key: &str, state_key: &str) -> Option<(Image, PathBuf)> {
-    loop {
-        cache.lock_for_use();
-        let state = cache.part(KIND, state_key);
-        if let (Some(image), true) = (Image::find(cache, image_key), state.exists()) {
-            Cache::touch(&state);
-            return Some((image, state));
-        }
-        cache.unlock();
-        cache.lock_for_making();
-        let image = Image::make(cache, image_key)?;
-        if !state.exists() {
-            cache.make(KIND, state_key, |folder| {
-                let saved = save(&image, folder);
-                saved.unwrap_or_else(|error| panic!("the testbed cannot be saved: {error}"));
-            });
-        }
-        cache.unlock();
-    }
-}
-
-fn memory(state: &Path) -> PathBuf {
-    state.join("memory")
-}
-
-/// A shell's word for the file of the devices' state.
-fn devices(state: &Path) -> String {
-    let path = state.join("devices");
-    format!("'{}'", path.to_str().expect("a path of letters").replace('\'', r"'\''"))
-}
-
-/// Boots a machine, and saves it as soon as it waits for an order.
-fn save(image: &Image, folder: &Path) -> Result<()> {
-    File::create_new(memory(folder))?;
-    let payload = Payload::default().disk();
-    let mut machine = Machine::start(image, &memory(folder), payload, Start::BootToSave)?;
+/// The machine, once it waits for an order.
+fn ready(mut machine: Machine) -> Machine {
     let said = machine.wait_until_ready();
     let ready = said.as_ref().is_ok_and(|state| state == "running");
     assert!(ready, "the testbed does not come up: {said:?}\n{}", machine.console());
-    machine.monitor.save(&format!("cat >{}", devices(folder)))?;
+    machine
+}
+
+fn prepare(machine: &mut Machine) {
+    let outcome = machine.prepare(PREPARE, LIMIT);
+    let prepared = outcome.ended == Ended::Status(0);
+    assert!(prepared, "the testbed cannot be prepared\n{}", outcome.told(&machine.console()));
+}
+
+/// Boots a machine, and saves it as soon as it waits for an order.
+fn save_booted(image: &Image, folder: &Path) -> Result<()> {
+    let saved = Saved { folder: folder.to_owned(), prepared: false };
+    let memory = saved.memory();
+    File::create_new(&memory)?;
+    let nothing = Payload::default();
+    let guests = nothing.guests().ok_or_else(|| Error::other("no disk for guests"))?;
+    let parts =
+        Parts { image, memory: &memory, root: Root::Image, payload: nothing.disk(), guests };
+    let mut machine = ready(Machine::start(parts, Start::BootToSave)?);
+    save(&mut machine, &saved)
+}
+
+/// Goes on from there, and saves the machine again when it has what tests of the helper begin with.
+fn save_prepared(image: &Image, booted: &Saved, folder: &Path) -> Result<()> {
+    let saved = Saved { folder: folder.to_owned(), prepared: true };
+    let (memory, overlay) = (saved.memory(), saved.overlay());
+    let copied = Command::new("cp")
+        .args(["--sparse=always", "--reflink=auto", "--"])
+        .args([&booted.memory(), &memory])
+        .status()?;
+    if !copied.success() {
+        return Err(Error::other("the saved memory cannot be copied"));
+    }
+    overlay::make(&mut File::create_new(&overlay)?, &image.disk(), "raw", SIZE)?;
+    let payload = Payload::to_prepare();
+    let guests = payload.guests().ok_or_else(|| Error::other("no disk for guests"))?;
+    let root = Root::Into(&overlay);
+    let parts = Parts { image, memory: &memory, root, payload: payload.disk(), guests };
+    let mut machine = Machine::start(parts, Start::RestoreToSave)?;
+    machine.monitor.restore(&format!("cat {}", booted.devices()))?;
+    prepare(&mut machine);
+    save(&mut machine, &saved)
+}
+
+fn save(machine: &mut Machine, saved: &Saved) -> Result<()> {
+    machine.monitor.save(&format!("cat >{}", saved.devices()))?;
     machine.monitor.quit()?;
     machine.ended();
     Ok(())
-}
-
-/// A machine that goes on from there.
-fn restore(image: &Image, state: &Path, payload: File) -> Result<Machine> {
-    let mut machine = Machine::start(image, &memory(state), payload, Start::Restore)?;
-    machine.monitor.restore(&format!("cat {}", devices(state)))?;
-    Ok(machine)
 }

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use banger_tests::owner::{self, Owner};
-use banger_tests::{debian, root, skip, tiny};
+use crate::owner::{self, Owner};
+use crate::{debian, root, skip, tiny};
 
 /// What the contrary image calls itself.
 pub const BAKED_MACHINE_ID: &str = "0123456789abcdef0123456789abcdef\n";
@@ -24,6 +24,15 @@ pub enum Image {
     Plain,
     /// The same with files that contradict what banger promises.
     Contrary,
+    /// The small one, which is called `tiny`.
+    Tiny,
+}
+
+impl Image {
+    /// What it is called.
+    pub fn name(self) -> &'static str {
+        if self == Self::Tiny { "tiny" } else { "debian" }
+    }
 }
 
 /// Debian's tar, and the lock on the cache that it lies in; `None`, with the skip noted, where
@@ -45,39 +54,39 @@ fn debian_tar() -> Option<(PathBuf, PathBuf, File)> {
     Some((tar, cache, lock))
 }
 
-/// An owner whose only image is the small one, of this test alone; `None`, with the skip
-/// noted, where no guest can be had.
-pub fn tiny_owner() -> Option<Owner> {
-    let (debian, _cache, _lock) = debian_tar()?;
-    let owner = Owner::new()?;
-    let folder = tempfile::tempdir().unwrap();
-    let tar = tiny::tar(&debian, folder.path())?;
-    let mut import = owner.banger(["image", "import", "tiny", "-", "--size", "96M"]);
-    let output = import.stdin(File::open(tar).unwrap()).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    Some(owner)
-}
-
 /// An owner whose only image is the wanted one; `None`, with the skip noted, where no
 /// guest can be had.
 pub fn owner(image: Image) -> Option<Owner> {
+    Some(Owner::new()?.with_data(store(image)?))
+}
+
+/// The folder of an image as bangerd keeps it.
+pub fn folder(image: Image) -> Option<PathBuf> {
+    Some(store(image)?.join("banger/images").join(image.name()))
+}
+
+/// The folder of data in which there is only this image.
+fn store(image: Image) -> Option<PathBuf> {
     let (tar, cache, _lock) = debian_tar()?;
     let owner = Owner::new()?;
     let store = cache.join(format!("store-{image:?}-{:016x}", key(&owner, &tar)).to_lowercase());
-    if !store.join("banger/images/debian/image.json").exists() {
+    let name = image.name();
+    if !store.join(format!("banger/images/{name}/image.json")).exists() {
         forget_others(&cache, image);
         fs::create_dir_all(&store).unwrap();
         owner.give(&store);
-        let tar = match image {
-            Image::Plain => tar,
-            Image::Contrary => contrary(&tar, owner.home()),
+        let (tar, size) = match image {
+            Image::Plain => (tar, None),
+            Image::Contrary => (contrary(&tar, owner.home()), None),
+            Image::Tiny => (tiny::tar(&tar, owner.home())?, Some("96M")),
         };
         let importer = Owner::new()?.with_data(store.clone());
-        let mut import = importer.banger(["image", "import", "debian", "-"]);
+        let mut import = importer.banger(["image", "import", name, "-"]);
+        import.args(size.iter().flat_map(|size| ["--size", size]));
         let output = import.stdin(File::open(tar).unwrap()).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
-    Some(owner.with_data(store))
+    Some(store)
 }
 
 /// What makes an imported image: the tar and the daemon that takes it in.
@@ -85,7 +94,8 @@ fn key(owner: &Owner, tar: &Path) -> u64 {
     let mut hasher = DefaultHasher::new();
     fs::read(owner.home().join("bin/bangerd")).unwrap().hash(&mut hasher);
     tar.hash(&mut hasher);
-    include_str!("image.rs").hash(&mut hasher);
+    include_str!("guest_image.rs").hash(&mut hasher);
+    include_str!("tiny.rs").hash(&mut hasher);
     hasher.finish()
 }
 

@@ -1,0 +1,62 @@
+//! Users of the system who have VMs.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::login::user;
+use crate::sh;
+
+/// A user with a VMM that is a fake, and neither walls nor passt, which it does not need.
+pub fn with_fake(name: &str) {
+    user(name);
+    sh(&format!(
+        "cd ~{name}; mkdir -p vmm .config/banger; cp /payload/vmm/qemu-system-x86_64 vmm; touch vmm/mode; \
+         for absent in bwrap passt; do printf '#!/bin/sh\\nexit 1\\n' >vmm/$absent; done; \
+         chmod 755 vmm/*; echo ~{name}/vmm >.config/banger/programs; chown -R {name}: ."
+    ));
+}
+
+/// What a user's line of shell prints, errors and notices too.
+pub fn by(name: &str, line: &str) -> String {
+    sh(&format!(
+        "cd ~{name}; setpriv --reuid={name} --regid={name} --init-groups env -i HOME=$PWD USER={name} \
+         PATH=/payload/bin:/usr/sbin:/usr/bin:/sbin:/bin bash -euc '{}' 2>&1",
+        line.replace('\'', r"'\''")
+    ))
+}
+
+/// What banger tells of a VM of ann's.
+pub fn vm(name: &str) -> Value {
+    let text = by("ann", &format!("banger inspect --json {name} 2>/dev/null"));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// Waits until a VM of ann's is in a state.
+pub fn wait_for(name: &str, state: &str) {
+    let begun = Instant::now();
+    while vm(name)["state"] != state {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{name} is {}", vm(name)["state"]);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Devices of ours and loops of our range, by name.
+pub fn devices() -> String {
+    sh("ls /sys/block | while read -r name; do case $name in loop1??????) echo $name;; \
+        dm-*) cat /sys/block/$name/dm/name 2>/dev/null || true;; esac; done")
+}
+
+/// The helper's overlay files: whose, mode, name.
+pub fn overlays() -> String {
+    sh("find /var/lib/banger -type f -printf '%U %m %f\\n'")
+}
+
+/// Waits until nothing of a VM's is left in the kernel.
+pub fn wait_until_nothing_is_there() {
+    let begun = Instant::now();
+    while !devices().is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "still there: {}", devices());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
