@@ -10,6 +10,8 @@ pub enum Network {
     User,
     /// No card at all: only the console leads there.
     None,
+    /// A tap on the root helper's bridge.
+    Bridge,
 }
 
-words! { Network, "network", "use user or none"; User => "user", None => "none" }
+words! { Network, "network", "use bridge, user or none"; User => "user", None => "none", Bridge => "bridge" }

@@ -1,6 +1,6 @@
 //! A VM as people see it, and what makes a new one.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -61,16 +61,18 @@ pub struct Running {
     pub memory: Mib,
     /// Process id of the VMM.
     pub vmm_pid: u32,
-    /// Loopback port of the guest's sshd; none without a network.
-    pub ssh_port: Option<u16>,
+    /// Where this host reaches the guest's sshd; nowhere without a network.
+    pub ssh: Option<SocketAddrV4>,
     /// What is published, each with its port of the host.
     pub ports: Vec<PortForward>,
     /// The guest's address; none without a network.
     pub address: Option<Ipv4Addr>,
     /// `kvm` or `tcg`.
     pub accelerator: String,
-    /// `passt`, `slirp` or `none`.
+    /// `passt`, `slirp`, `bridge` or `none`.
     pub network: String,
+    /// Its tap on this host; empty where it has none.
+    pub tap: String,
     /// The walls around the VMM, a line each.
     pub confinement: Vec<String>,
     /// The walls that are missing, and why, a line each.
@@ -99,7 +101,7 @@ pub struct NewVm {
     /// When it is removed whatever it does, counted from now.
     pub lifetime: Option<Lifetime>,
     /// Which network it has.
-    pub network: Network,
+    pub network: Option<Network>,
     /// What is to be published.
     pub publish: Vec<PortForward>,
     /// Folders of the host that the guest is to have.
@@ -149,8 +151,8 @@ impl TryFrom<wire::CreateVmRequest> for NewVm {
     fn try_from(wire: wire::CreateVmRequest) -> Result<Self, Invalid> {
         let mib = |value| (value != 0).then(|| Mib::new(value)).transpose();
         let network = match wire.network() {
-            wire::Network::Unspecified => Network::default(),
-            network => network.try_into()?,
+            wire::Network::Unspecified => None,
+            network => Some(network.try_into()?),
         };
         let isolation = match wire.isolation() {
             wire::Isolation::Unspecified => None,
@@ -158,7 +160,7 @@ impl TryFrom<wire::CreateVmRequest> for NewVm {
         };
         let publish = forwards(wire.publish)?;
         PortForward::check(&publish)?;
-        if let (Network::None, Some(first)) = (network, publish.first()) {
+        if let (Some(Network::None), Some(first)) = (network, publish.first()) {
             return Err(Invalid::new(
                 "published port",
                 &first.to_string(),
@@ -195,7 +197,7 @@ impl From<NewVm> for wire::CreateVmRequest {
             ephemeral: new.ephemeral,
             force: new.force,
             ttl_s: new.lifetime.map(Lifetime::seconds),
-            network: wire::Network::from(new.network).into(),
+            network: new.network.map_or(0, |network| wire::Network::from(network).into()),
             publish: new.publish.into_iter().map(Into::into).collect(),
             shares: new.shares.into_iter().map(Into::into).collect(),
             isolation: new.isolation.map_or(0, |isolation| wire::Isolation::from(isolation).into()),
@@ -211,6 +213,10 @@ impl TryFrom<wire::Vm> for Vm {
             u16::try_from(port)
                 .map_err(|_| Invalid::new("port", &port.to_string(), "use at most 65535"))
         };
+        let address = |text: &str| {
+            text.parse::<Ipv4Addr>()
+                .map_err(|_| Invalid::new("address", text, "use an IPv4 address"))
+        };
         let running = (wire.vmm_pid != 0)
             .then(|| {
                 Ok(Running {
@@ -218,16 +224,17 @@ impl TryFrom<wire::Vm> for Vm {
                     cpus: Cpus::new(wire.running_cpus)?,
                     memory: Mib::new(wire.running_memory_mib)?,
                     vmm_pid: wire.vmm_pid,
-                    ssh_port: Some(port(wire.ssh_port)?).filter(|port| *port != 0),
+                    ssh: match port(wire.ssh_port)? {
+                        0 => None,
+                        port => Some(SocketAddrV4::new(address(&wire.ssh_host)?, port)),
+                    },
                     ports: forwards(wire.ports.clone())?,
                     address: (!wire.guest_address.is_empty())
-                        .then(|| wire.guest_address.parse())
-                        .transpose()
-                        .map_err(|_| {
-                            Invalid::new("address", &wire.guest_address, "use an IPv4 address")
-                        })?,
+                        .then(|| address(&wire.guest_address))
+                        .transpose()?,
                     accelerator: wire.accelerator.clone(),
                     network: wire.network.clone(),
+                    tap: wire.tap.clone(),
                     confinement: wire.confinement.clone(),
                     missing_walls: wire.missing_walls.clone(),
                     lost_shares: shares(wire.lost_shares.clone())?,
@@ -284,12 +291,14 @@ impl From<Vm> for wire::Vm {
             wire.running_cpus = running.cpus.get().into();
             wire.running_memory_mib = running.memory.get();
             wire.vmm_pid = running.vmm_pid;
-            wire.ssh_port = running.ssh_port.unwrap_or(0).into();
+            wire.ssh_port = running.ssh.map_or(0, |ssh| ssh.port()).into();
+            wire.ssh_host = running.ssh.map(|ssh| ssh.ip().to_string()).unwrap_or_default();
             wire.ports = running.ports.into_iter().map(Into::into).collect();
             wire.guest_address =
                 running.address.map(|address| address.to_string()).unwrap_or_default();
             wire.accelerator = running.accelerator;
             wire.network = running.network;
+            wire.tap = running.tap;
             wire.confinement = running.confinement;
             wire.missing_walls = running.missing_walls;
             wire.lost_shares = running.lost_shares.into_iter().map(Into::into).collect();
@@ -324,11 +333,12 @@ mod tests {
                 cpus: Cpus::new(1).unwrap(),
                 memory: Mib::new(512).unwrap(),
                 vmm_pid: 3,
-                ssh_port: Some(4),
+                ssh: Some(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 4)),
                 ports: vec!["8080:80".parse().unwrap()],
                 address: Some(Ipv4Addr::new(10, 0, 2, 15)),
                 accelerator: "tcg".into(),
                 network: "passt".into(),
+                tap: "tap".into(),
                 confinement: vec!["no_new_privs".into()],
                 missing_walls: vec!["seccomp".into()],
                 lost_shares: vec!["/a:/b".parse().unwrap()],
@@ -343,7 +353,7 @@ mod tests {
         let stopped = Vm { running: None, state: VmState::Stopped, ..vm() };
         let mut alone = Vm { network: Network::None, publish: Vec::new(), ..vm() };
         if let Some(running) = &mut alone.running {
-            (running.ssh_port, running.address) = (None, None);
+            (running.ssh, running.address) = (None, None);
             running.ports.clear();
         }
         for vm in [vm(), stopped, alone] {
@@ -353,12 +363,13 @@ mod tests {
 
     #[test]
     fn a_message_that_breaks_a_rule_is_refused() {
-        let broken: [fn(&mut wire::Vm); 6] = [
+        let broken: [fn(&mut wire::Vm); 7] = [
             |vm| vm.id = "x".into(),
             |vm| vm.name = "X".into(),
             |vm| vm.state = 99,
             |vm| vm.cpus = 0,
             |vm| vm.ssh_port = 65_536,
+            |vm| vm.ssh_host = "localhost".into(),
             |vm| vm.isolation = 0,
         ];
         for break_it in broken {
@@ -392,6 +403,7 @@ mod tests {
                 publish: vec!["8080:80".parse().unwrap()],
                 shares: vec!["/a:/b:ro".parse().unwrap()],
                 isolation: Some(Isolation::System),
+                network: Some(Network::Bridge),
                 ..NewVm::default()
             },
         ] {
@@ -402,7 +414,7 @@ mod tests {
     #[test]
     fn without_a_network_nothing_is_published() {
         let new = NewVm {
-            network: Network::None,
+            network: Some(Network::None),
             publish: vec!["8080:80".parse().unwrap()],
             ..NewVm::default()
         };

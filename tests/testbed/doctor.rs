@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::sh;
 use crate::owning::{by, with_fake};
+use crate::sh;
 use crate::vm::inside;
 
 /// The doctor's checks, as this user sees them.

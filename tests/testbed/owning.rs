@@ -28,7 +28,12 @@ pub fn by(name: &str, line: &str) -> String {
 
 /// What banger tells of a VM of ann's.
 pub fn vm(name: &str) -> Value {
-    let text = by("ann", &format!("banger inspect --json {name} 2>/dev/null"));
+    vm_of("ann", name)
+}
+
+/// What banger tells of a VM.
+pub fn vm_of(owner: &str, name: &str) -> Value {
+    let text = by(owner, &format!("banger inspect --json {name} 2>/dev/null"));
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
@@ -41,10 +46,12 @@ pub fn wait_for(name: &str, state: &str) {
     }
 }
 
-/// Devices of ours and loops of our range, by name.
+/// Devices and taps of ours, and loops of our range, by name.
 pub fn devices() -> String {
-    sh("ls /sys/block | while read -r name; do case $name in loop1??????) echo $name;; \
-        dm-*) cat /sys/block/$name/dm/name 2>/dev/null || true;; esac; done")
+    sh(
+        "ls /sys/class/net | grep '^bgr' || true; ls /sys/block | while read -r name; do case $name in loop1??????) echo $name;; \
+        dm-*) cat /sys/block/$name/dm/name 2>/dev/null || true;; esac; done",
+    )
 }
 
 /// The helper's overlay files: whose, mode, name.

@@ -1,18 +1,26 @@
-//! VMs whose root filesystem is the root helper's, as members of the group run them; their VMM is a fake.
+//! VMs whose root filesystem and tap are the root helper's, as members of the group run them; their VMM is a fake.
 
 use banger_tests::repository;
 use banger_tests::testbed::inside_with_banger;
 
-use crate::owning::{by, devices, overlays, vm, wait_for, wait_until_nothing_is_there, with_fake};
+use crate::owning::{
+    by, devices, overlays, vm, vm_of, wait_for, wait_until_nothing_is_there, with_fake,
+};
 use crate::sh;
 
 /// A helper that is installed, and ann, a member who has the image `tiny`.
 pub fn inside(test: impl FnOnce()) {
     inside_with_banger(&repository().join("tests/flow/fake-qemu.py"), || {
-        with_fake("ann");
-        image("ann");
+        member("ann");
         test();
     });
+}
+
+/// A user who may ask the helper and has the image `tiny`.
+fn member(name: &str) {
+    with_fake(name);
+    sh(&format!("gpasswd --add {name} banger"));
+    image(name);
 }
 
 fn image(name: &str) {
@@ -35,7 +43,8 @@ fn a_member_runs_a_vm_on_a_snapshot_and_nothing_is_left_of_it() {
         assert_eq!(made["isolation"], "system");
         assert_eq!(devices(), "", "a VM that never ran has none");
 
-        by("ann", "banger start web");
+        let said = by("ann", "banger start web");
+        assert!(said.contains("no way out") && said.contains("nat = true"), "{said}");
         let id = made["id"].as_str().unwrap();
         let uid = sh("id -u ann");
         let name = format!("banger-u{uid}-{id}");
@@ -51,6 +60,25 @@ fn a_member_runs_a_vm_on_a_snapshot_and_nothing_is_left_of_it() {
         assert!(!sh("ls ~ann/.local/state/banger/vms/*").contains("rootfs.ext4"), "no copy");
         let work = sh("ls ~ann/.local/state/banger/vms/*/work.ext4");
         assert!(work.contains(id), "the work disk is the owner's own: {work}");
+
+        // Its guest is on the bridge, and its VMM has the tap and nothing else of this host's.
+        let running = &vm("web")["running"];
+        let text = |key: &str| running[key].as_str().unwrap_or_default().to_owned();
+        let (tap, address) = (text("tap"), text("address"));
+        assert_eq!((text("network").as_str(), text("ssh_host")), ("bridge", address.clone()));
+        assert!(devices().contains(&tap) && tap.starts_with("bgr"), "{tap} in {}", devices());
+        assert!(by("ann", "banger logs web").contains(&format!("tap {tap} frames")));
+        let link = sh(&format!("ip -details link show {tap}"));
+        assert!(link.contains("master banger0") && link.contains("isolated on"), "{link}");
+        let pid = running["vmm_pid"].as_u64().unwrap();
+        let namespaces = sh(&format!("readlink /proc/{pid}/ns/net /proc/self/ns/net"));
+        let (inside, outside) = namespaces.split_once('\n').unwrap();
+        assert_ne!(inside, outside, "the VMM has a network namespace of its own");
+        let (told, resolvers) = (read("/etc/banger/network.conf"), read("/etc/resolv.conf"));
+        assert!(told.contains(&format!("ADDRESS={address}\n")), "{told}");
+        assert!(!resolvers.contains("nameserver "), "it has no way to one: {resolvers}");
+        assert_eq!(by("ann", "banger ip web 2>/dev/null"), address);
+        assert!(by("ann", "banger inspect web").contains(&format!("{address} port 22")));
 
         by("ann", "banger stop web");
         assert_eq!(devices(), "");
@@ -89,6 +117,40 @@ fn whatever_is_killed_the_devices_of_vms_that_rest_are_taken_back() {
         assert_eq!(sh("ls /var/lib/banger/*/*.cow | wc -l"), "1");
         by("ann", "banger rm --force web");
         assert_eq!((devices(), overlays()), (String::new(), String::new()));
+    });
+}
+
+#[test]
+fn each_owner_has_taps_and_networks_of_their_own_choice() {
+    inside(|| {
+        member("cid");
+        by("ann", "banger create --name web; banger start web");
+        by("cid", "banger create --name web; banger start web");
+        let tap = |owner| vm_of(owner, "web")["running"]["tap"].as_str().unwrap().to_owned();
+        let (anns, cids) = (tap("ann"), tap("cid"));
+        assert_ne!(anns, cids);
+        let address =
+            |owner| vm_of(owner, "web")["running"]["address"].as_str().unwrap().to_owned();
+        assert_ne!(address("ann"), address("cid"));
+        // Whoever cleans up does so at home.
+        by("cid", "banger gc; banger rm --force web");
+        assert!(devices().contains(&anns) && !devices().contains(&cids), "{}", devices());
+        by("ann", "banger wait web --for ssh --timeout 10");
+
+        // The other networks are to be had as before, and the bridge for none but the helper's VMs.
+        by("ann", "banger create --name own --net user; banger start own");
+        let own = vm("own");
+        assert!(own["isolation"] == "system" && own["network"] == "user", "{own}");
+        assert!(own["running"]["tap"].is_null() && own["running"]["ssh_host"] == "127.0.0.1");
+        let said = by("ann", "banger create --net bridge --isolation rootless || echo status $?");
+        assert!(said.contains("status ") && said.contains("root helper's"), "{said}");
+
+        // A tap that is gone, by whomever, hinders neither the end nor another beginning.
+        sh(&format!("ip link delete {anns}"));
+        by("ann", "banger stop --timeout 2s web; banger start web");
+        assert_eq!(tap("ann"), anns, "what is whose follows from whose it is");
+        by("ann", "banger rm --force web own");
+        assert_eq!(devices(), "");
     });
 }
 

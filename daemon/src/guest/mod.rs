@@ -4,7 +4,7 @@
 //! ImageFacts::gather(reader) ─> plan(&GuestSpec, &ImageFacts) ─> Vec<GuestFile>   (pure)
 //! work_disk_files(authorized_key, shares)                     ─> Vec<GuestFile>   (pure)
 //! kernel_command_line(...)                                    ─> String           (pure)
-//! wait::for_ssh(port, &vmm, &files, deadline)                 ─> the guest answers
+//! wait::for_ssh(sshd, &vmm, &files, deadline)                 ─> the guest answers
 //! ```
 //!
 //! Each capability of the host is one file here and one line in [`plan`]'s list: it

@@ -18,26 +18,37 @@ const PROGRAM: BootProgram<'_> = BootProgram {
 
 impl Capability for Network {
     fn contribute(&self, spec: &GuestSpec, image: &ImageFacts) -> Contribution {
-        let Some((mac, plan)) = &spec.network else {
+        let Some(card) = &spec.network else {
             return Contribution::default();
         };
+        let dns = card.nameservers.iter().map(ToString::to_string).collect::<Vec<_>>();
         let configuration = format!(
-            "MAC={mac}\nADDRESS={}\nPREFIX={}\nNETMASK={}\nGATEWAY={}\nDNS={}\n",
-            plan.address,
-            plan.prefix,
-            plan.netmask(),
-            plan.gateway,
-            plan.dns,
+            "MAC={}\nADDRESS={}\nPREFIX={}\nNETMASK={}\nGATEWAY={}\nDNS='{}'\n",
+            card.mac,
+            card.address,
+            card.prefix,
+            card.netmask(),
+            card.gateway,
+            dns.join(" "),
         );
         let mut files = vec![
             // A file, where distributions have a link to one that another program writes.
-            GuestFile::text("/etc/resolv.conf", format!("nameserver {}\n", plan.dns)),
+            GuestFile::text("/etc/resolv.conf", resolv_conf(&dns)),
             GuestFile::text("/etc/banger/network.conf", configuration),
             GuestFile::program(PROGRAM.path, SCRIPT),
         ];
         files.extend(PROGRAM.files(image));
         Contribution { files, mounts: Vec::new() }
     }
+}
+
+/// The C library asks the guest itself where nobody is named, which answers at once that nobody
+/// listens there: better than waiting for servers that cannot be reached.
+fn resolv_conf(nameservers: &[String]) -> String {
+    if nameservers.is_empty() {
+        return "# nobody resolves names for this VM: it has no way to a name server\n".to_owned();
+    }
+    nameservers.iter().map(|address| format!("nameserver {address}\n")).collect()
 }
 
 #[cfg(test)]
@@ -96,7 +107,7 @@ mod tests {
 
     #[test]
     fn the_script_manages_with_what_the_image_has() {
-        let (mac, _) = spec().network.unwrap();
+        let mac = spec().network.unwrap().mac;
         let busybox = Path::new("/bin/busybox");
         assert!(busybox.exists(), "this test needs busybox: apt install busybox-static");
         let ip = ["/usr/bin/ip", "/usr/sbin/ip", "/bin/ip", "/sbin/ip"].map(Path::new);
@@ -122,7 +133,7 @@ mod tests {
         assert!(!output.status.success());
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(said.starts_with("banger-network: failed: there is no network card"), "{said}");
-        let (mac, _) = spec().network.unwrap();
+        let mac = spec().network.unwrap().mac;
         let output = run(&mac.to_string(), &[]);
         assert!(!output.status.success());
         let said = String::from_utf8_lossy(&output.stdout).into_owned();

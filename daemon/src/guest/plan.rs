@@ -8,15 +8,15 @@ use super::file::GuestFile;
 use super::fstab::{self, Mount};
 use super::{console, names, network, ready, shares, ssh, work_disk};
 use crate::keys::HostKey;
-use crate::net::{AddressPlan, MacAddress};
+use crate::net::Card;
 
 /// The VM, as far as its files depend on it.
 #[derive(Debug, Clone)]
 pub struct GuestSpec {
     /// The VM's name, a valid host name.
     pub name: String,
-    /// The VM's addresses; none without a network.
-    pub network: Option<(MacAddress, AddressPlan)>,
+    /// The VM's network card; none without a network.
+    pub network: Option<Card>,
     /// UUID of the work disk's filesystem.
     pub work_disk: Uuid,
     /// The VM's own host keys.
@@ -80,7 +80,7 @@ pub(super) mod tests {
         let id = Uuid::from_u128(7);
         GuestSpec {
             name: "web".into(),
-            network: Some((MacAddress::of(id), AddressPlan::USER_MODE)),
+            network: Some(Card::user_mode(id)),
             work_disk: "0ddba11c-0ffe-4e75-9a3b-4d1f8a4f2b10".parse().unwrap(),
             host_keys: keys::from_seeds([1; 32], [2; 32], "web").unwrap().host,
             shares: vec!["/home/ann/src:/src".parse().unwrap(), "/x:/root/a b:ro".parse().unwrap()],

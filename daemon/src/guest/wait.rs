@@ -1,7 +1,7 @@
 //! Waits until a guest's sshd answers, and tells apart the ways in which it does not.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -49,7 +49,7 @@ pub enum WaitError {
     Unwatched(#[from] io::Error),
 }
 
-/// Returns once the guest's sshd, behind `port` on 127.0.0.1, has said who it is. What
+/// Returns once the guest's sshd, which is reached there, has said who it is. What
 /// is given back is what its owner should know of its network all the same.
 ///
 /// A connection alone says nothing: whoever carries the network accepts it before
@@ -58,12 +58,12 @@ pub enum WaitError {
 /// # Errors
 /// [`WaitError`]. The VMM is left as it is.
 pub async fn for_ssh(
-    port: u16,
+    sshd: SocketAddrV4,
     vmm: &ProcessId,
     files: &Files,
     deadline: Duration,
 ) -> Result<Option<String>, WaitError> {
-    until(greeting(port), vmm, files, deadline).await?;
+    until(greeting(sshd), vmm, files, deadline).await?;
     Ok(diagnose::flaw(&console::text(files)))
 }
 
@@ -155,7 +155,7 @@ async fn hopeless(files: &Files) -> Diagnosis {
 /// The longer it takes, the rarer the attempts: a guest that boots slowly answers slowly
 /// too, and sshd turns clients away once ten have not logged in yet. Attempts from before
 /// the guest had a network do not count there: its kernel refuses them when it has one.
-pub(crate) async fn greeting(port: u16) {
+pub(crate) async fn greeting(sshd: SocketAddrV4) {
     let start = Instant::now();
     let mut attempts = JoinSet::new();
     let mut next = start;
@@ -163,7 +163,7 @@ pub(crate) async fn greeting(port: u16) {
         tokio::select! {
             () = tokio::time::sleep_until(next) => {
                 let so_far = start.elapsed();
-                attempts.spawn(tokio::time::timeout(ATTEMPT, greeted(port)));
+                attempts.spawn(tokio::time::timeout(ATTEMPT, greeted(sshd)));
                 next = Instant::now() + (so_far / 20).clamp(BETWEEN[0], BETWEEN[1]);
             }
             Some(outcome) = attempts.join_next() => {
@@ -179,9 +179,9 @@ pub(crate) async fn greeting(port: u16) {
 ///
 /// We greet first, as clients may: a passt of 2023 carries a connection to its end
 /// only once the client has said something.
-async fn greeted(port: u16) -> io::Result<bool> {
+async fn greeted(sshd: SocketAddrV4) -> io::Result<bool> {
     const LONGEST: usize = 8 << 10;
-    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
+    let mut stream = TcpStream::connect(sshd).await?;
     stream.write_all(b"SSH-2.0-banger_waits\r\n").await?;
     let mut said = Vec::new();
     while said.len() < LONGEST {
@@ -199,6 +199,8 @@ async fn greeted(port: u16) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+
     use tokio::net::TcpListener;
 
     use super::*;
@@ -206,9 +208,9 @@ mod tests {
     const SOON: Duration = Duration::from_millis(700);
 
     /// Listens and answers the n-th connection with the n-th text, the last for all later.
-    async fn server(texts: &'static [&'static str]) -> u16 {
+    async fn server(texts: &'static [&'static str]) -> SocketAddrV4 {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let port = listener.local_addr().unwrap().port();
+        let SocketAddr::V4(sshd) = listener.local_addr().unwrap() else { panic!() };
         tokio::spawn(async move {
             let mut kept = Vec::new();
             for index in 0.. {
@@ -223,11 +225,15 @@ mod tests {
                 }
             }
         });
-        port
+        sshd
     }
 
-    async fn wait(port: u16, vmm: &ProcessId, files: &Files) -> Result<Option<String>, WaitError> {
-        for_ssh(port, vmm, files, SOON).await
+    async fn wait(
+        sshd: SocketAddrV4,
+        vmm: &ProcessId,
+        files: &Files,
+    ) -> Result<Option<String>, WaitError> {
+        for_ssh(sshd, vmm, files, SOON).await
     }
 
     fn diagnosis(outcome: Result<Option<String>, WaitError>) -> (Diagnosis, String) {

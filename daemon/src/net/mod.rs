@@ -4,8 +4,12 @@ mod address;
 mod passt;
 mod ports;
 mod prepare;
+mod resolvers;
+mod tap;
 
-pub use address::{AddressPlan, MacAddress};
+pub use address::{AddressPlan, Card, MacAddress};
 pub(crate) use ports::taken;
 pub use ports::{PortBook, PortClaim, refuse_privileged, refuse_taken};
 pub use prepare::{Backend, Choice, NetworkError, Prepared, prepare};
+pub use resolvers::resolvers;
+pub use tap::Tap;

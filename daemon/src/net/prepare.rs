@@ -1,4 +1,4 @@
-//! Which backend carries a guest's network, and the port that leads to its sshd.
+//! Which backend carries a guest's network, and the way to its sshd.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -7,14 +7,13 @@ use banger_proto::PortForward;
 use serde::{Deserialize, Serialize};
 
 use super::passt::{self, PasstError};
-use super::ports;
+use super::{Tap, ports};
 use crate::spawn::{Finder, LaunchError, Process};
 use crate::store::with_causes;
 use crate::vmm::Files;
 
 /// Which network a VM is to get.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Choice {
     /// passt, or slirp where passt is not to be had.
     #[default]
@@ -25,6 +24,8 @@ pub enum Choice {
     Slirp,
     /// No network card. The guest cannot be reached by ssh.
     None,
+    /// A tap, which is there.
+    Tap(Tap),
 }
 
 /// What carries a running guest's network.
@@ -37,16 +38,19 @@ pub enum Backend {
     Slirp,
     /// Nothing.
     None,
+    /// A tap on the root helper's bridge.
+    Bridge,
 }
 
 impl Backend {
-    /// `passt`, `slirp` or `none`.
+    /// `passt`, `slirp`, `none` or `bridge`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Passt => "passt",
             Self::Slirp => "slirp",
             Self::None => "none",
+            Self::Bridge => "bridge",
         }
     }
 }
@@ -59,6 +63,8 @@ pub struct Prepared {
     pub backend: Backend,
     /// Port on 127.0.0.1 that leads to the guest's sshd.
     pub ssh_port: Option<u16>,
+    /// The tap, for the VMM to open: by its name, or by a descriptor of [`Tap::open`].
+    pub tap: Option<Tap>,
     /// What is published, each with its port of the host.
     pub ports: Vec<PortForward>,
     /// What the user should know, each in one line.
@@ -81,6 +87,15 @@ pub enum NetworkError {
     /// passt was asked for, and it does not work.
     #[error("passt cannot carry the guest's network; choose slirp, or see the reason")]
     Passt(#[source] PasstError),
+    /// The tap cannot be opened.
+    #[error("the VM's tap {name} cannot be opened")]
+    Tap {
+        /// Its name.
+        name: String,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
     /// A program could not be started.
     #[error(transparent)]
     Launch(#[from] LaunchError),
@@ -99,7 +114,7 @@ const PORT_ATTEMPTS: usize = 5;
 /// [`NetworkError`]; nothing is left running then.
 pub async fn prepare(
     finder: &Finder,
-    choice: Choice,
+    choice: &Choice,
     publish: &[PortForward],
     files: &Files,
 ) -> Result<Prepared, NetworkError> {
@@ -107,6 +122,16 @@ pub async fn prepare(
         Choice::None => Ok(Prepared {
             backend: Backend::None,
             ssh_port: None,
+            tap: None,
+            ports: Vec::new(),
+            notices: Vec::new(),
+            socket: None,
+            process: None,
+        }),
+        Choice::Tap(tap) => Ok(Prepared {
+            backend: Backend::Bridge,
+            ssh_port: None,
+            tap: Some(tap.clone()),
             ports: Vec::new(),
             notices: Vec::new(),
             socket: None,
@@ -115,7 +140,7 @@ pub async fn prepare(
         Choice::Slirp => slirp(publish, format!("network by slirp: {SLIRP_REACHES}")),
         Choice::Automatic | Choice::Passt => match by_passt(finder, publish, files).await? {
             Ok(prepared) => Ok(prepared),
-            Err(error) if choice == Choice::Passt => Err(NetworkError::Passt(error)),
+            Err(error) if *choice == Choice::Passt => Err(NetworkError::Passt(error)),
             Err(error) => {
                 let because = with_causes(&error);
                 slirp(publish, format!("network by slirp ({because}): {SLIRP_REACHES}"))
@@ -129,6 +154,7 @@ fn slirp(publish: &[PortForward], notice: String) -> Result<Prepared, NetworkErr
     Ok(Prepared {
         backend: Backend::Slirp,
         ssh_port: ssh.host,
+        tap: None,
         ports,
         notices: vec![notice],
         socket: None,
@@ -152,6 +178,7 @@ async fn by_passt(
                 return Ok(Ok(Prepared {
                     backend: Backend::Passt,
                     ssh_port: ssh.host,
+                    tap: None,
                     ports,
                     notices: Vec::new(),
                     socket: Some(socket),

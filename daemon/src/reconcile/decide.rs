@@ -55,6 +55,7 @@ mod tests {
                 network_process: None,
                 network: Backend::Slirp,
                 ssh_port: Some(1),
+                tap: None,
                 ports: Vec::new(),
                 accelerator: Accelerator::Tcg,
                 walls: Vec::new(),

@@ -1,52 +1,56 @@
-//! Devices of VMs that do not run: a daemon that was killed left them.
+//! Devices and taps of VMs that do not run: a daemon that was killed left them.
 
 use std::sync::Arc;
 
-use banger_proto::roothelper::{Diskseq, Object, ObjectKind};
+use banger_proto::roothelper::{Object, ObjectKind};
 use banger_proto::{Isolation, Refusal, VmId};
 
 use crate::store::VmRecord;
 use crate::system::Helper;
+use crate::verb::Left;
 use crate::vm::{Handle, Registry};
 
-/// Has the root helper take them away. Which one is meant it is told by the disk's number, so
-/// that a VM that is started meanwhile keeps its new one; what never became a disk has none.
+/// Has each VM's own task see to them, so that one that is started meanwhile keeps its new ones.
 pub(super) async fn take_back(registry: Arc<Registry>) {
-    let records = || registry.all().iter().map(Handle::record).collect::<Vec<_>>();
-    if !records().iter().any(|record| record.isolation == Isolation::System) {
+    let vms = registry.all();
+    let records: Vec<_> = vms.iter().map(Handle::record).collect();
+    if !records.iter().any(|record| record.isolation == Isolation::System) {
         return;
     }
-    let taken = async {
-        let mut helper = Helper::connect().await?;
-        let objects = helper.objects().await?;
-        for (vm, diskseq) in left(&records(), &objects) {
-            match helper.detach(vm, diskseq).await {
-                Ok(change) => tracing::info!(%vm, ?change, "took a device back"),
-                Err(refusal) => tracing::warn!(%vm, %refusal, "cannot take a device back"),
+    let objects = async { Helper::connect().await?.objects().await };
+    let objects: Result<_, Refusal> = objects.await;
+    match objects {
+        Ok(objects) => {
+            for (vm, left) in left(&records, &objects) {
+                if let Some(handle) = vms.iter().find(|handle| handle.id() == vm) {
+                    handle.take_back(left);
+                }
             }
         }
-        Ok::<_, Refusal>(())
-    };
-    if let Err(refusal) = taken.await {
-        tracing::warn!(%refusal, "cannot see what the root helper keeps for VMs that do not run");
+        Err(refusal) => {
+            tracing::warn!(%refusal, "cannot see what the root helper keeps for VMs that do not run");
+        }
     }
 }
 
-/// The devices of VMs that do not run, and are not being started.
-fn left(records: &[VmRecord], objects: &[Object]) -> Vec<(VmId, Option<Diskseq>)> {
+/// What there is of VMs that do not run, and are not being started.
+fn left(records: &[VmRecord], objects: &[Object]) -> Vec<(VmId, Left)> {
     let rests = |vm: VmId| {
         let record = records.iter().find(|record| record.id == vm);
         record.is_some_and(|it| it.phase.runtime().is_none() && !it.phase.is_starting())
     };
-    let devices = objects.iter().filter_map(|object| match object.kind {
-        ObjectKind::Snapshot { diskseq, .. } => Some((object.vm, diskseq)),
+    let left = objects.iter().filter_map(|object| match object.kind {
+        ObjectKind::Snapshot { diskseq, .. } => Some((object.vm, Left::Device(diskseq))),
+        ObjectKind::Tap { .. } => Some((object.vm, Left::Tap)),
         _ => None,
     });
-    devices.filter(|(vm, _)| rests(*vm)).collect()
+    left.filter(|(vm, _)| rests(*vm)).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use banger_proto::roothelper::Diskseq;
+
     use super::*;
     use crate::store::Phase;
 
@@ -64,8 +68,13 @@ mod tests {
         Object { vm, name: "dm".into(), since: 0, kind }
     }
 
+    fn tap(vm: VmId) -> Object {
+        let kind = ObjectKind::Tap { index: 7, open: false, address: [172, 16, 0, 7].into() };
+        Object { kind, ..device(vm, 1) }
+    }
+
     #[test]
-    fn only_devices_of_known_vms_that_rest_are_taken_back() {
+    fn only_devices_and_taps_of_known_vms_that_rest_are_taken_back() {
         let stopped =
             VmRecord { phase: Phase::Stopped { reason: String::new() }, ..VmRecord::sample() };
         let starting = VmRecord { phase: Phase::Starting {}, ..VmRecord::sample() };
@@ -79,8 +88,11 @@ mod tests {
             device(starting.id, 8),
             device(VmId::random(), 9),
             device(stopped.id, 0),
+            tap(stopped.id),
+            tap(starting.id),
         ];
-        let expected = [(stopped.id, Diskseq::new(7).ok()), (stopped.id, None)];
+        let device = |number| Left::Device(Diskseq::new(number).ok());
+        let expected = [device(7), device(0), Left::Tap].map(|left| (stopped.id, left));
         assert_eq!(left(&[starting, stopped], &objects), expected);
     }
 }

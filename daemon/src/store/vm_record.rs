@@ -209,6 +209,7 @@ impl VmRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::Tap;
     use crate::share::Served;
     use crate::store::{read, write};
 
@@ -278,6 +279,7 @@ mod tests {
         if let Phase::Running { runtime } = &mut record.phase {
             assert_eq!(runtime.given.replace(given), None);
             runtime.machine.ports = publish.clone();
+            assert_eq!(runtime.machine.tap.replace(Tap::sample()), None);
             let server = runtime.machine.vmm.clone();
             assert!(runtime.machine.shares.is_empty());
             runtime.machine.shares = vec![Served { share: shares[0].clone(), server }];
@@ -287,6 +289,9 @@ mod tests {
         assert_eq!(record.expires_at, Some(1_700_007_200));
         assert_eq!(record.phase.runtime().unwrap().given, Some(given));
         assert_eq!(record.phase.runtime().unwrap().machine.ports, publish);
+        let machine = &record.phase.runtime().unwrap().machine;
+        assert_eq!(machine.tap, Some(Tap::sample()));
+        assert_eq!(machine.sshd(), Some("172.16.0.7:22".parse().unwrap()));
         let served = &record.phase.runtime().unwrap().machine.shares;
         assert_eq!((&served[0].share, served[0].server.pid), (&shares[0], 8));
         assert_eq!(record.shares, shares);

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use banger_proto::roothelper::{
-    AttachSnapshot, Change, DetachSnapshot, DeviceHandle, Discarded, Diskseq, Interaction,
-    LendDevice, LentDevice, Object, OfVm, ReadExt4, RootHelper, SOCKET, Snapshot, Sweep, Swept,
-    WriteBlame, WriteExt4, WriteOutcome,
+    AttachSnapshot, AttachedNetwork, Change, DetachSnapshot, DeviceHandle, Discarded, Diskseq,
+    Interaction, LendDevice, LentDevice, Object, OfVm, ReadExt4, RootHelper, SOCKET, Snapshot,
+    Sweep, Swept, WriteBlame, WriteExt4, WriteOutcome,
 };
 use banger_proto::{Code, Invalid, Refusal, VmId};
 
-use super::{facts, guest_files, ready};
+use super::{Offer, facts, guest_files, ready};
 use crate::guest::{GuestSpec, plan};
 use crate::verb::{OnHost, blocking};
 
@@ -38,14 +38,14 @@ impl Helper {
         Ok(Self { inner: RootHelper::connect(Path::new(SOCKET)).await? })
     }
 
-    /// Connects to a helper that does for this user what a VM needs.
+    /// What a helper does for this user's VMs.
     ///
     /// # Errors
-    /// As [`Helper::connect`]; [`Code::FailedPrecondition`] with all that is missing.
-    pub(crate) async fn ready() -> Result<Self, Refusal> {
+    /// As [`Helper::connect`]; [`Code::FailedPrecondition`] with all that is missing, where it
+    /// does not even do what a VM of any network needs.
+    pub(crate) async fn offer() -> Result<Offer, Refusal> {
         let mut helper = Self::connect().await?;
-        ready::judge(&helper.inner.describe(true).await?)?;
-        Ok(helper)
+        ready::judge(&helper.inner.describe(true).await?)
     }
 
     /// Makes a VM's device over this image. A `fresh` one has nothing of an earlier run's; one
@@ -146,6 +146,22 @@ impl Helper {
     /// The helper's refusal: the device is still there.
     pub(crate) async fn discard(&mut self, vm: VmId) -> Result<Discarded, Refusal> {
         self.inner.discard_overlay(OfVm { vm, interaction: Interaction::Never }).await
+    }
+
+    /// Makes a VM's tap, or sets the one that it has right.
+    ///
+    /// # Errors
+    /// The helper's refusal.
+    pub(crate) async fn attach_network(&mut self, vm: VmId) -> Result<AttachedNetwork, Refusal> {
+        self.inner.attach_network(OfVm { vm, interaction: Interaction::Never }).await
+    }
+
+    /// Takes a VM's tap away, whoever has it open.
+    ///
+    /// # Errors
+    /// The helper's refusal.
+    pub(crate) async fn detach_network(&mut self, vm: VmId) -> Result<Change, Refusal> {
+        self.inner.detach_network(OfVm { vm, interaction: Interaction::Never }).await
     }
 
     /// All that root made for this user's VMs.

@@ -6,3 +6,4 @@ mod helper;
 mod ready;
 
 pub(crate) use helper::Helper;
+pub(crate) use ready::Offer;

@@ -18,39 +18,77 @@ const ACTIONS: [&str; 3] = [
     "dev.banger.roothelper.discard-overlays",
 ];
 
+/// What the bridge needs of the host beside that, and of polkit.
+const BRIDGE: (FacilityKind, &str) = (FacilityKind::Tun, "dev.banger.roothelper.manage-network");
+
+/// What a helper does for this user's VMs.
+#[derive(Debug)]
+pub(crate) struct Offer {
+    /// A tap on its bridge, or why not.
+    pub(crate) bridge: Result<(), Refusal>,
+}
+
 /// Refuses what cannot work, with everything that is missing.
-pub(super) fn judge(said: &HelperDescription) -> Result<(), Refusal> {
-    let lacks = said
-        .facilities
-        .iter()
-        .filter(|facility| FACILITIES.contains(&facility.kind) && !facility.available)
-        .map(|facility| facility.found.clone());
-    let mut chain: Vec<String> = lacks.collect();
-    let host_lacks = !chain.is_empty();
-    chain.extend(ACTIONS.into_iter().filter_map(|action| {
-        let answer = said.actions.iter().find(|answer| answer.action == action);
-        let why = match answer.map(|answer| answer.answer) {
-            Some(Answer::Yes) => return None,
-            Some(Answer::Challenge) => "polkit asks for a password",
-            Some(Answer::No) => "polkit says no",
-            Some(Answer::Unknown) | None => "polkit gives no answer",
-        };
-        Some(format!("{action}: {why}"))
-    }));
-    if chain.is_empty() {
-        return Ok(());
+pub(super) fn judge(said: &HelperDescription) -> Result<Offer, Refusal> {
+    let Lacks { chain, host } = Lacks::of(said, &FACILITIES, &ACTIONS);
+    if !chain.is_empty() {
+        let hint = format!(
+            "{}; or run the VM without the helper: --isolation rootless",
+            if host { SEE_DOCTOR } else { JOIN }
+        );
+        let message = "the root helper cannot run VMs for you here";
+        let refusal = Refusal::new(Code::FailedPrecondition, message).hint(hint);
+        return Err(Refusal { chain, ..refusal });
     }
-    let hint = if host_lacks {
-        "see what to do: banger doctor; or run the VM without the helper: --isolation rootless"
-    } else {
-        "join the group that may: sudo usermod --append --groups banger \"$USER\", then log in anew; \
-         or run the VM without the helper: --isolation rootless"
+    let (facility, action) = BRIDGE;
+    let Lacks { chain, host } = Lacks::of(said, &[facility], &[action]);
+    if chain.is_empty() {
+        return Ok(Offer { bridge: Ok(()) });
+    }
+    let hint = format!(
+        "{}; or give the VM a network of its own: --net user",
+        if host { SEE_DOCTOR } else { JOIN }
+    );
+    let message = "the root helper cannot connect VMs to its bridge for you here";
+    let refusal = Refusal::new(Code::FailedPrecondition, message).hint(hint);
+    Ok(Offer { bridge: Err(Refusal { chain, ..refusal }) })
+}
+
+const SEE_DOCTOR: &str = "see what to do: banger doctor";
+const JOIN: &str =
+    "join the group that may: sudo usermod --append --groups banger \"$USER\", then log in anew";
+
+/// What of some facilities and actions is missing.
+struct Lacks {
+    chain: Vec<String>,
+    /// The host lacks something, and not only a permission.
+    host: bool,
+}
+
+impl Lacks {
+    fn of(said: &HelperDescription, facilities: &[FacilityKind], actions: &[&str]) -> Self {
+        let lacks = said
+            .facilities
+            .iter()
+            .filter(|facility| facilities.contains(&facility.kind) && !facility.available)
+            .map(|facility| facility.found.clone());
+        let mut chain: Vec<String> = lacks.collect();
+        let host = !chain.is_empty();
+        chain.extend(actions.iter().filter_map(|action| answer(said, action)));
+        Self { chain, host }
+    }
+}
+
+/// What is in the way of an action.
+fn answer(said: &HelperDescription, action: &str) -> Option<String> {
+    let answer = said.actions.iter().find(|answer| answer.action == action);
+    let why = match answer.map(|answer| answer.answer) {
+        Some(Answer::Yes) => return None,
+        Some(Answer::Challenge) => "polkit asks for a password",
+        Some(Answer::No) => "polkit says no",
+        Some(Answer::Unknown) | None => "polkit gives no answer",
     };
-    Err(Refusal {
-        chain,
-        ..Refusal::new(Code::FailedPrecondition, "the root helper cannot run VMs for you here")
-            .hint(hint)
-    })
+    Some(format!("{action}: {why}"))
 }
 
 #[cfg(test)]
@@ -78,6 +116,7 @@ mod tests {
             facilities: FacilityKind::ALL.iter().map(|&kind| found(kind)).collect(),
             actions: ACTIONS
                 .iter()
+                .chain([&BRIDGE.1])
                 .map(|&action| ActionAnswer { action: action.into(), answer: Answer::Yes })
                 .collect(),
         }
@@ -85,13 +124,24 @@ mod tests {
 
     #[test]
     fn a_helper_that_has_all_and_may_all_is_ready() {
-        assert!(judge(&description()).is_ok());
-        // A VM of the user-mode network needs no tap.
-        let mut without_taps = description();
-        for facility in &mut without_taps.facilities {
+        assert!(judge(&description()).unwrap().bridge.is_ok());
+    }
+
+    #[test]
+    fn without_taps_or_leave_to_have_them_there_are_vms_of_other_networks() {
+        let mut without = description();
+        for facility in &mut without.facilities {
             facility.available = facility.kind != FacilityKind::Tun;
         }
-        assert!(judge(&without_taps).is_ok());
+        let refused = judge(&without).unwrap().bridge.unwrap_err();
+        assert!(refused.hint.contains("banger doctor"), "{}", refused.hint);
+        let mut forbidden = description();
+        for answer in &mut forbidden.actions {
+            answer.answer = if answer.action == BRIDGE.1 { Answer::No } else { Answer::Yes };
+        }
+        let refused = judge(&forbidden).unwrap().bridge.unwrap_err();
+        assert!(refused.hint.contains("usermod"), "{}", refused.hint);
+        assert!(refused.hint.ends_with("--net user"), "{}", refused.hint);
     }
 
     #[test]

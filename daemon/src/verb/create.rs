@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use banger_proto::{Code, ImageName, Isolation, NewVm, Refusal, Vm, VmId, VmName, VmRef, VmState};
+use banger_proto::{
+    Code, ImageName, Isolation, Network, NewVm, Refusal, Vm, VmId, VmName, VmRef, VmState,
+};
 
 use super::{admission, blocking, host_memory, names::made_up, nearest, shares, store_refusal};
 use crate::config::Set;
 use crate::context::now;
 use crate::spawn::ProcessId;
 use crate::store::{ImageRecord, ImageRef, Phase, VmFiles, VmRecord};
-use crate::system::Helper;
+use crate::system::{Helper, Offer};
 use crate::vm::Registry;
 use crate::{keys, net};
 
@@ -32,7 +34,12 @@ pub async fn create_vm(
     if !new.force {
         admission::memory_at_all(memory, host_memory::now())?;
     }
-    let isolation = choose_isolation(new.isolation).await?;
+    let offer = match new.isolation {
+        Some(Isolation::Rootless) => None,
+        _ => Some(Helper::offer().await),
+    };
+    let publishes = !new.publish.is_empty();
+    let (isolation, network) = choose_way(new.isolation, new.network, publishes, offer)?;
     let image = {
         let context = context.clone();
         let (wanted, usual) = (new.image.clone(), settings.image().cloned());
@@ -59,7 +66,7 @@ pub async fn create_vm(
         created_at: now(),
         ephemeral: new.ephemeral,
         expires_at: new.lifetime.or(settings.ttl()).and_then(|lifetime| lifetime.end(now())),
-        network: new.network,
+        network,
         publish: new.publish,
         shares,
         holder: holder.filter(|_| new.ephemeral),
@@ -81,20 +88,45 @@ pub async fn create_vm(
     Ok(registry.adopt(record).view())
 }
 
-/// The way that is asked for, when it can be gone; else the root helper's, where that does
-/// what a VM needs.
-async fn choose_isolation(wanted: Option<Isolation>) -> Result<Isolation, Refusal> {
-    match wanted {
-        Some(Isolation::Rootless) => Ok(Isolation::Rootless),
-        Some(Isolation::System) => Helper::ready().await.map(|_helper| Isolation::System),
-        None => Ok(match Helper::ready().await {
-            Ok(_) => Isolation::System,
-            Err(refusal) => {
-                tracing::debug!(%refusal, "without the root helper");
-                Isolation::Rootless
-            }
-        }),
+/// The way and the network that are asked for, when they can be had; else the root helper's,
+/// where that does what a VM needs. It is not asked for a VM that is to do without.
+fn choose_way(
+    isolation: Option<Isolation>,
+    network: Option<Network>,
+    publishes: bool,
+    offer: Option<Result<Offer, Refusal>>,
+) -> Result<(Isolation, Network), Refusal> {
+    let bridged = network == Some(Network::Bridge);
+    if bridged && publishes {
+        let message = "a VM on the bridge publishes no ports: this computer reaches it by address";
+        return Err(Refusal::new(Code::InvalidArgument, message)
+            .hint("leave --publish out, or use another network: --net user"));
     }
+    let Some(offer) = offer else {
+        if bridged {
+            let message = "the bridge is the root helper's, and a rootless VM does without that";
+            return Err(Refusal::new(Code::InvalidArgument, message)
+                .hint("leave --isolation rootless out, or --net bridge"));
+        }
+        return Ok((Isolation::Rootless, network.unwrap_or_default()));
+    };
+    let Offer { bridge } = match offer {
+        Err(refusal) if isolation.is_none() && !bridged => {
+            tracing::debug!(%refusal, "without the root helper");
+            return Ok((Isolation::Rootless, network.unwrap_or_default()));
+        }
+        offer => offer?,
+    };
+    let network = match (network, bridge) {
+        (Some(Network::Bridge), bridge) => bridge.map(|()| Network::Bridge)?,
+        (Some(network), _) => network,
+        (None, Ok(())) if !publishes => Network::Bridge,
+        (None, bridge) => {
+            tracing::debug!(?bridge, "without the bridge");
+            Network::User
+        }
+    };
+    Ok((Isolation::System, network))
 }
 
 /// The image that is asked for, or the configured one, or the only one.
@@ -199,6 +231,41 @@ mod tests {
         assert_eq!(choose_image(&all, wanted.as_ref(), Some(&usual("b"))).unwrap().id, "id of a");
         let missing = choose_image(&all, None, Some(&usual("c"))).unwrap_err();
         assert_eq!(missing.chain, ["/c.toml:3 names it for new VMs"]);
+    }
+
+    #[test]
+    fn the_way_is_the_wanted_one_or_the_helpers_as_far_as_that_goes() {
+        use Isolation::{Rootless, System};
+        use Network::{Bridge, None as Alone, User};
+        let refusal = || Refusal::new(Code::Unavailable, "none");
+        let offer = |kind: &str| match kind {
+            "all" => Some(Ok(Offer { bridge: Ok(()) })),
+            "disks" => Some(Ok(Offer { bridge: Err(refusal()) })),
+            "nothing" => Some(Err(refusal())),
+            _ => None,
+        };
+        let way = |isolation, network, publishes, kind| {
+            choose_way(isolation, network, publishes, offer(kind)).map_err(|refusal| refusal.code)
+        };
+        for (isolation, network, publishes, kind, expected) in [
+            (None, None, false, "all", Ok((System, Bridge))),
+            (None, None, true, "all", Ok((System, User))),
+            (None, Some(User), true, "all", Ok((System, User))),
+            (None, Some(Alone), false, "all", Ok((System, Alone))),
+            (None, None, false, "disks", Ok((System, User))),
+            (Some(System), None, false, "disks", Ok((System, User))),
+            (None, Some(Bridge), false, "disks", Err(Code::Unavailable)),
+            (None, None, false, "nothing", Ok((Rootless, User))),
+            (None, Some(Alone), false, "nothing", Ok((Rootless, Alone))),
+            (Some(System), None, false, "nothing", Err(Code::Unavailable)),
+            (None, Some(Bridge), false, "nothing", Err(Code::Unavailable)),
+            (Some(Rootless), None, true, "", Ok((Rootless, User))),
+            (Some(Rootless), Some(Bridge), false, "", Err(Code::InvalidArgument)),
+            (Some(System), Some(Bridge), true, "all", Err(Code::InvalidArgument)),
+        ] {
+            let what = format!("{isolation:?} {network:?} {publishes} {kind}");
+            assert_eq!(way(isolation, network, publishes, kind), expected, "{what}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What root made for a VM goes when its VMM has gone, or with the VM.
 
-use banger_proto::roothelper::Change;
-use banger_proto::{Code, Isolation, Refusal, Vm};
+use banger_proto::roothelper::{Change, Diskseq};
+use banger_proto::{Code, Isolation, Network, Refusal, Vm};
 
 use crate::progress::Teller;
 use crate::store::VmRecord;
@@ -10,17 +10,28 @@ use crate::system::Helper;
 /// The helper is not there: nothing of its making can be reached then.
 const NO_HELPER: &str = "what the root helper had made for it is not taken away";
 
-/// Takes away the device of a VM whose VMM has gone. What cannot be taken away is said, and
-/// goes with the next start, the next bangerd or the VM.
+/// Takes away the tap and the device of a VM whose VMM has gone. What cannot be taken away is
+/// said, and goes with the next start, the next bangerd or the VM.
 pub(crate) async fn detach(record: &VmRecord, teller: &Teller<Vm>) {
     if record.isolation == Isolation::Rootless {
         return;
+    }
+    if record.network == Network::Bridge {
+        let detached = teller.stage("detach_network", "", detach_network(record)).await;
+        if let Err(refusal) = detached {
+            tracing::error!(vm = %record.name, error = %refusal, "the VM's tap stays");
+            teller.notice(format!("the VM's tap stays for now: {refusal}"));
+        }
     }
     let detached = teller.stage("detach_snapshot", "", detach_now(record)).await;
     if let Err(refusal) = detached {
         tracing::error!(vm = %record.name, error = %refusal, "the VM's device stays");
         teller.notice(format!("the VM's device stays for now: {refusal}"));
     }
+}
+
+async fn detach_network(record: &VmRecord) -> Result<(), Refusal> {
+    Helper::connect().await?.detach_network(record.id).await.map(drop)
 }
 
 async fn detach_now(record: &VmRecord) -> Result<(), Refusal> {
@@ -33,7 +44,31 @@ async fn detach_now(record: &VmRecord) -> Result<(), Refusal> {
     }
 }
 
-/// Removes what the guest of a VM wrote, with its device. Without a helper there is nobody who
+/// What root made for an earlier run of a VM, and is still there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// A device: its disk's number, where it became a disk.
+    Device(Option<Diskseq>),
+    /// A tap.
+    Tap,
+}
+
+/// Has the root helper take away what a daemon that was killed left of a VM that does not run.
+pub(crate) async fn take_back(record: &VmRecord, left: Left) {
+    let taken = async {
+        let mut helper = Helper::connect().await?;
+        match left {
+            Left::Device(diskseq) => helper.detach(record.id, diskseq).await,
+            Left::Tap => helper.detach_network(record.id).await,
+        }
+    };
+    match taken.await {
+        Ok(change) => tracing::info!(vm = %record.name, ?left, ?change, "took back"),
+        Err(refusal) => tracing::warn!(vm = %record.name, ?left, %refusal, "cannot take back"),
+    }
+}
+
+/// Removes what the guest of a VM wrote, with its device, and its tap. Without a helper there is nobody who
 /// could, and the VM can be removed all the same.
 pub(crate) async fn discard(record: &VmRecord, teller: &Teller<Vm>) -> Result<(), Refusal> {
     if record.isolation == Isolation::Rootless {
@@ -47,6 +82,9 @@ pub(crate) async fn discard(record: &VmRecord, teller: &Teller<Vm>) -> Result<()
         helper => helper?,
     };
     let discarding = async {
+        if record.network == Network::Bridge {
+            helper.detach_network(record.id).await?;
+        }
         helper.detach(record.id, None).await?;
         helper.discard(record.id).await
     };

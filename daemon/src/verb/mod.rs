@@ -23,7 +23,7 @@ mod wait;
 pub use collect_garbage::collect_garbage;
 pub use console::attach_console;
 pub use create::create_vm;
-pub(crate) use detach::{detach, discard};
+pub(crate) use detach::{Left, detach, discard, take_back};
 pub(crate) use images::image_view;
 pub use images::{get_image, list_images, remove_image};
 pub use logs::{Piece, read_logs};

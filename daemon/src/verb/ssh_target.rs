@@ -15,7 +15,7 @@ pub fn ssh_target(vm: &Handle) -> Result<SshTarget, Refusal> {
         Refusal::new(Code::FailedPrecondition, format!("{name} is {}", record.phase.state()))
             .hint(format!("start it first: banger vm start {name}"))
     })?;
-    let port = runtime.machine.ssh_port.ok_or_else(|| {
+    let sshd = runtime.machine.sshd().ok_or_else(|| {
         Refusal::new(
             Code::FailedPrecondition,
             format!("{} has no network: no ssh leads there", record.name),
@@ -24,8 +24,8 @@ pub fn ssh_target(vm: &Handle) -> Result<SshTarget, Refusal> {
     })?;
     let SshIdentity { user, identity_file, known_hosts_file, host_key_alias } = ssh_identity(vm);
     Ok(SshTarget {
-        host: "127.0.0.1".into(),
-        port,
+        host: sshd.ip().to_string(),
+        port: sshd.port(),
         user,
         identity_file,
         known_hosts_file,

@@ -1,5 +1,6 @@
 //! `vm wait`: until a VM is where somebody wants it.
 
+use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use banger_proto::{Code, Refusal, Vm, VmCondition, VmState};
@@ -71,12 +72,12 @@ async fn reached(vm: &Handle, until: VmCondition) -> Result<Vm, Refusal> {
             Verdict::Reached => return Ok(vm.view()),
             Verdict::Failed => return Err(failed(&record)),
             Verdict::Later => None,
-            Verdict::Try => Some(ssh_port(&record)?),
+            Verdict::Try => Some(sshd(&record)?),
         };
         first = false;
         let answered = async {
             match answers {
-                Some(port) => guest::wait::greeting(port).await,
+                Some(sshd) => guest::wait::greeting(sshd).await,
                 None => std::future::pending().await,
             }
         };
@@ -89,8 +90,8 @@ async fn reached(vm: &Handle, until: VmCondition) -> Result<Vm, Refusal> {
     }
 }
 
-fn ssh_port(record: &VmRecord) -> Result<u16, Refusal> {
-    record.phase.runtime().and_then(|runtime| runtime.machine.ssh_port).ok_or_else(|| {
+fn sshd(record: &VmRecord) -> Result<SocketAddrV4, Refusal> {
+    record.phase.runtime().and_then(|runtime| runtime.machine.sshd()).ok_or_else(|| {
         let name = &record.name;
         Refusal::new(Code::FailedPrecondition, format!("{name} has no network: no ssh leads there"))
             .hint(format!("wait until it runs: banger wait --for running {name}"))

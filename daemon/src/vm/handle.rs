@@ -9,6 +9,7 @@ use super::view::view;
 use crate::progress::Teller;
 use crate::spawn::ProcessId;
 use crate::store::{VmFiles, VmRecord};
+use crate::verb::Left;
 
 /// What a VM's task can be asked for. Each command is answered by its teller.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub(super) enum Command {
     Hold(Option<ProcessId>),
     /// To let go of one hold.
     Release,
+    /// To have what root made for it taken away, unless it runs.
+    TakeBack(Left),
     /// To leave everything as it is, since the daemon ends.
     Leave,
 }
@@ -41,7 +44,7 @@ impl Command {
             | Self::Remove { teller, .. } => teller.end(Err(refusal)),
             // Whoever asked may have gone away.
             Self::Set(_, answer) => drop(answer.send(Err(refusal))),
-            Self::Hold(_) | Self::Release | Self::Leave => {}
+            Self::Hold(_) | Self::Release | Self::TakeBack(_) | Self::Leave => {}
         }
     }
 }
@@ -143,6 +146,12 @@ impl Handle {
     /// Removes it; `teller` tells how that goes.
     pub fn remove(&self, force: bool, teller: Teller<Vm>) {
         self.ask(Command::Remove { force, teller });
+    }
+
+    /// Has what root made for an earlier run of it taken away. Nothing happens to one that runs
+    /// by then.
+    pub(crate) fn take_back(&self, left: Left) {
+        self.ask(Command::TakeBack(left));
     }
 
     /// Keeps it until the returned hold is dropped. `holder` is whom a later daemon

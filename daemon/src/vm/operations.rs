@@ -11,7 +11,7 @@ use crate::net;
 use crate::progress::Teller;
 use crate::spawn::ProcessId;
 use crate::store::{Phase, Runtime, VmRecord};
-use crate::verb::{self, blocking, shares};
+use crate::verb::{self, Left, blocking, shares};
 use crate::vmm::{self, Stopped};
 
 impl Task {
@@ -156,6 +156,14 @@ impl Task {
         verb::remove_vm(self.context.clone(), &record, teller).await?;
         tracing::info!(vm = %vm.name, "removed");
         Ok(vm)
+    }
+
+    /// Between two operations: a start that came before has its own device and tap by now.
+    pub(super) async fn take_back(&self, left: Left) {
+        let record = self.record();
+        if record.phase.runtime().is_none() {
+            verb::take_back(&record, left).await;
+        }
     }
 
     pub(super) async fn vmm_ended(&mut self) {

@@ -159,6 +159,7 @@ impl Task {
                 Next::Asked(command @ (Command::Hold(_) | Command::Release)) => {
                     self.hold(command).await;
                 }
+                Next::Asked(Command::TakeBack(left)) => self.take_back(left).await,
                 Next::VmmEnded => self.vmm_ended().await,
                 Next::ServerEnded(number) => self.server_ended(number).await,
                 Next::Trim => self.trim().await,

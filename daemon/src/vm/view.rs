@@ -1,8 +1,10 @@
 //! A VM as people see it, made from its record.
 
+use std::net::Ipv4Addr;
+
 use banger_proto::{Running, Share, Vm};
 
-use crate::net::{AddressPlan, Backend};
+use crate::net::{AddressPlan, Backend, Tap};
 use crate::share::Served;
 use crate::store::{Runtime, VmFiles, VmRecord, allocated_bytes};
 use crate::vmm;
@@ -30,17 +32,27 @@ pub(super) fn view(record: &VmRecord, files: &VmFiles) -> Vm {
             cpus: given.map_or(record.cpus, |given| given.cpus),
             memory: given.map_or(record.memory, |given| given.memory),
             vmm_pid: machine.vmm.pid,
-            ssh_port: machine.ssh_port,
+            ssh: machine.sshd(),
             ports: machine.ports.clone(),
-            address: (machine.network != Backend::None).then_some(AddressPlan::USER_MODE.address),
+            address: address(machine),
             accelerator: machine.accelerator.name().to_owned(),
             network: machine.network.name().to_owned(),
+            tap: machine.tap.as_ref().map(|tap| tap.name.clone()).unwrap_or_default(),
             confinement: machine.walls.clone(),
             missing_walls: machine.missing.clone(),
             lost_shares: lost(machine),
         }),
         directory: files.directory().to_owned(),
         allocated_bytes: allocated_bytes(files.directory()),
+    }
+}
+
+/// The guest's own address.
+fn address(machine: &vmm::Running) -> Option<Ipv4Addr> {
+    match (&machine.tap, machine.network) {
+        (Some(Tap { card, .. }), _) => Some(card.address),
+        (None, Backend::None) => None,
+        (None, _) => Some(AddressPlan::USER_MODE.address),
     }
 }
 

@@ -177,6 +177,9 @@ fn tell(vmm: &Seen, started: Started<'_>, network: Option<&Seen>) -> Standing {
             standing.holds("the guest does not reach this host's loopback interface (passt)");
         }
         (Backend::Passt, None) | (Backend::None, _) => {}
+        (Backend::Bridge, _) => {
+            standing.holds("the guest reaches no service of this host's (the root helper's rules)");
+        }
         (Backend::Slirp, _) => standing.lacks(
             "the guest reaches services on this host's loopback interface, as 10.0.2.2: install passt",
         ),

@@ -63,6 +63,11 @@ pub enum Cable {
         /// The ports of the host that lead to the guest, its sshd's first.
         forwards: Vec<PortForward>,
     },
+    /// A tap, open under [`NETWORK_DESCRIPTOR`].
+    Tap {
+        /// The card's address, which the tap's bridge knows.
+        mac: MacAddress,
+    },
 }
 
 /// QEMU with the q35 machine.
@@ -187,9 +192,13 @@ impl Vmm for Qemu {
                 }
                 Some(backend)
             }
+            Cable::Tap { .. } => Some(format!("tap,id=net,fd={NETWORK_DESCRIPTOR},vhost=off")),
         };
         if let Some(backend) = backend {
-            let mac = MacAddress::of(spec.id);
+            let mac = match run.network {
+                Cable::Tap { mac } => mac,
+                _ => MacAddress::of(spec.id),
+            };
             add(&["-netdev", &backend]);
             // An empty romfile: there is nothing to boot from the network, and
             // loading the card's boot program takes time.
@@ -291,6 +300,17 @@ mod tests {
         };
         let spec = VmmSpec { initrd: None, ..spec() };
         insta::assert_snapshot!(text(&spec, &run));
+    }
+
+    #[test]
+    fn a_tap_is_a_descriptor_and_a_card_of_the_address_that_is_its_own() {
+        let line = |network| text(&spec(), &Run { accelerator: Accelerator::Tcg, network });
+        let stream = line(Cable::Stream);
+        let tap = line(Cable::Tap { mac: crate::net::Tap::sample().card.mac });
+        let added: Vec<_> = tap.lines().filter(|line| !stream.contains(line)).collect();
+        let card = "-device virtio-net-pci,netdev=net,mac=02:62:ac:10:00:07,romfile=";
+        assert_eq!(added, ["-netdev tap,id=net,fd=4,vhost=off", card]);
+        assert_eq!(tap.lines().count(), stream.lines().count());
     }
 
     #[test]

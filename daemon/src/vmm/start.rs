@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::unix::net::UnixListener;
 use std::process::Stdio;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use super::qemu::{CONTROL_DESCRIPTOR, Cable, NETWORK_DESCRIPTOR, Places, Qemu, R
 use super::qmp::{Qmp, with_short_path};
 use super::spec::{Accelerator, Files, VmmSpec};
 use super::walls::{self, INFO_DESCRIPTOR, Walls};
-use crate::net::{self, Backend, NetworkError, Prepared};
+use crate::net::{self, Backend, NetworkError, Prepared, Tap};
 use crate::share::{self, DESCRIPTORS, Served, Serving, ShareError};
 use crate::spawn::{Attempt, BWRAP, Launch, LaunchError, Missing, ProcessId, Started};
 
@@ -28,6 +29,9 @@ use crate::spawn::{Attempt, BWRAP, Launch, LaunchError, Missing, ProcessId, Star
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How often a network whose port was lost to somebody else is prepared anew.
 const ATTEMPTS: usize = 5;
+
+/// Where a guest's sshd listens.
+const SSHD: u16 = 22;
 
 /// A VM that runs: what its record keeps of it, so that it is found again.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -40,6 +44,9 @@ pub struct Running {
     pub network: Backend,
     /// Port on 127.0.0.1 that leads to the guest's sshd.
     pub ssh_port: Option<u16>,
+    /// Its tap on the bridge, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tap: Option<Tap>,
     /// What is published, each with its port of the host.
     #[serde(default, skip_serializing_if = "Vec::is_empty", with = "crate::store::texts")]
     pub ports: Vec<PortForward>,
@@ -63,6 +70,15 @@ impl Running {
     pub fn bound(&self) -> Vec<PortForward> {
         let ssh = self.ssh_port.map(|port| PortForward::loopback(port, 22));
         ssh.into_iter().chain(self.ports.iter().copied()).collect()
+    }
+
+    /// Where this host reaches the guest's sshd.
+    #[must_use]
+    pub fn sshd(&self) -> Option<SocketAddrV4> {
+        match (&self.tap, self.ssh_port) {
+            (Some(tap), _) => Some(SocketAddrV4::new(tap.card.address, SSHD)),
+            (None, port) => port.map(|port| SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)),
+        }
     }
 }
 
@@ -120,7 +136,7 @@ pub async fn start(host: &Host, spec: &VmmSpec) -> Result<Running, StartError> {
     let mut attempt = 0;
     loop {
         attempt += 1;
-        let network = net::prepare(&host.finder, spec.network, &spec.publish, &files).await?;
+        let network = net::prepare(&host.finder, &spec.network, &spec.publish, &files).await?;
         match start_once(host, spec, &files, network).await {
             Err(StartError::PortTaken { .. }) if attempt < ATTEMPTS => {}
             outcome => return outcome,
@@ -132,7 +148,7 @@ async fn start_once(
     host: &Host,
     spec: &VmmSpec,
     files: &Files,
-    network: Prepared,
+    mut network: Prepared,
 ) -> Result<Running, StartError> {
     let failed =
         |source| StartError::Files { directory: files.directory().display().to_string(), source };
@@ -156,6 +172,9 @@ async fn start_once(
         accelerator: host.accelerator,
         network: match (network.backend, network.ssh_port) {
             (Backend::Passt, _) => Cable::Stream,
+            (Backend::Bridge, _) => {
+                network.tap.as_ref().map_or(Cable::None, |tap| Cable::Tap { mac: tap.card.mac })
+            }
             (Backend::Slirp, Some(ssh)) => {
                 let ssh = PortForward::loopback(ssh, 22);
                 Cable::Slirp {
@@ -165,6 +184,11 @@ async fn start_once(
             (Backend::Slirp | Backend::None, _) => Cable::None,
         },
     };
+    if let Some(tap) = &network.tap {
+        let opened = tap.open();
+        network.socket =
+            Some(opened.map_err(|source| NetworkError::Tap { name: tap.name.clone(), source })?);
+    }
     let mut serving = share::serve(host, &spec.shares, files).await?;
     let qemu = host.finder.find(Qemu.program())?;
     let own_network = !matches!(run.network, Cable::Slirp { .. });
@@ -232,6 +256,7 @@ async fn start_once(
         network_process,
         network: network.backend,
         ssh_port: network.ssh_port,
+        tap: network.tap,
         ports: network.ports,
         accelerator: run.accelerator,
         notices: host.notices().iter().chain(&network.notices).cloned().collect(),

@@ -33,9 +33,10 @@ pub(super) struct Shape {
     /// Remove it after this time, whatever it does then, as in 30m or 2h [default: never]
     #[arg(long, value_name = "TIME")]
     ttl: Option<Lifetime>,
-    /// Network: user, or none for no card at all, where only the console leads
-    #[arg(long, value_name = "NETWORK", default_value_t)]
-    pub(super) net: Network,
+    /// Network: bridge, by the root helper; user, of its own; or none for no card at all, where only
+    /// the console leads [default: bridge with --isolation system, else user]
+    #[arg(long, value_name = "NETWORK")]
+    pub(super) net: Option<Network>,
     /// Publish a port of the guest, as in 8080:80, 5353:53/udp, or 80 for a free port of this
     /// computer; on 127.0.0.1 unless an address stands before. Several times for several ports
     #[arg(short, long, value_name = "[[ADDRESS:]HOST:]GUEST")]

@@ -10,8 +10,9 @@ use crate::terminal::Terminal;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The address is the guest's in a network of its own: this computer reaches it by the ports \
-                  that are published, and by `banger ssh`."
+    after_help = "With the network bridge this computer reaches the guest at this address. With the network user \
+                  the guest has it in a network of its own: this computer reaches it by the ports that are \
+                  published, and by `banger ssh`."
 )]
 pub(crate) struct Arguments {
     /// Name or id
@@ -30,6 +31,7 @@ pub(crate) struct JsonAddress {
     address: String,
     /// How this computer reaches it.
     ports: Vec<Json>,
+    ssh_host: Option<String>,
     ssh_port: Option<u16>,
 }
 
@@ -41,14 +43,17 @@ impl Arguments {
             terminal.json(&JsonAddress {
                 address: address.to_string(),
                 ports: running.ports.iter().map(Json::from).collect(),
-                ssh_port: running.ssh_port,
+                ssh_host: running.ssh.map(|ssh| ssh.ip().to_string()),
+                ssh_port: running.ssh.map(|ssh| ssh.port()),
             })?;
         } else {
             terminal.result(&address.to_string())?;
             for port in &running.ports {
                 terminal.note(&format!("reached from here by {}", port.arrow()));
             }
-            if running.ports.is_empty() {
+            // With a bridge it is the guest's own that leads there.
+            let direct = running.ssh.is_some_and(|ssh| *ssh.ip() == address);
+            if running.ports.is_empty() && !direct {
                 terminal.note(&format!(
                     "reached from here by banger ssh {} alone: no port is published",
                     vm.name

@@ -40,7 +40,7 @@ impl Arguments {
     pub(crate) async fn run(self, terminal: Terminal) -> Outcome {
         let mut timings = Timings::begin();
         let setting = self.place.setting()?;
-        if self.shape.net == Network::None {
+        if self.shape.net == Some(Network::None) {
             return Err(Refusal::new(
                 Code::InvalidArgument,
                 "run reaches its guest by ssh, and without a network nothing leads there",

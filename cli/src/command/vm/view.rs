@@ -60,12 +60,15 @@ struct JsonRunning<'a> {
     cpus: u8,
     memory_mib: u64,
     vmm_pid: u32,
-    /// `null` without a network, as the address.
+    /// Where this computer reaches the guest's sshd; `null` without a network, as the address.
+    ssh_host: Option<String>,
     ssh_port: Option<u16>,
     address: Option<String>,
     ports: Vec<port::Json>,
     accelerator: &'a str,
     network: &'a str,
+    /// The network interface of this computer that leads to the guest; `null` where it has none.
+    tap: Option<&'a str>,
     confinement: &'a [String],
     missing_walls: &'a [String],
 }
@@ -113,11 +116,13 @@ impl<'a> From<&'a Running> for JsonRunning<'a> {
             cpus: running.cpus.get(),
             memory_mib: running.memory.get(),
             vmm_pid: running.vmm_pid,
-            ssh_port: running.ssh_port,
+            ssh_host: running.ssh.map(|ssh| ssh.ip().to_string()),
+            ssh_port: running.ssh.map(|ssh| ssh.port()),
             address: running.address.map(|address| address.to_string()),
             ports: running.ports.iter().map(port::Json::from).collect(),
             accelerator: &running.accelerator,
             network: &running.network,
+            tap: Some(running.tap.as_str()).filter(|tap| !tap.is_empty()),
             confinement: &running.confinement,
             missing_walls: &running.missing_walls,
         }
@@ -194,8 +199,14 @@ pub(super) fn details(vm: &Vm) -> String {
         ("started", text(|r| moment(r.started_at))),
         ("accelerator", text(|r| r.accelerator.clone())),
         ("network", running.map_or_else(|| vm.network.to_string(), |r| r.network.clone())),
+        ("tap", text(|r| r.tap.clone())),
         ("address", text(|r| r.address.map(|address| address.to_string()).unwrap_or_default())),
-        ("ssh", text(|r| r.ssh_port.map(|p| format!("127.0.0.1 port {p}")).unwrap_or_default())),
+        (
+            "ssh",
+            text(|r| {
+                r.ssh.map(|ssh| format!("{} port {}", ssh.ip(), ssh.port())).unwrap_or_default()
+            }),
+        ),
         ("vmm", text(|r| format!("process {}", r.vmm_pid))),
         ("files", vm.directory.display().to_string()),
         ("on host", bytes(vm.allocated_bytes)),
@@ -276,11 +287,12 @@ pub(super) mod tests {
                 cpus: Cpus::new(2).unwrap(),
                 memory: Mib::new(512).unwrap(),
                 vmm_pid: 4711,
-                ssh_port: Some(40_022),
+                ssh: Some("127.0.0.1:40022".parse().unwrap()),
                 ports: vec!["8080:80".parse().unwrap(), "0.0.0.0:53:53/udp".parse().unwrap()],
                 address: Some(std::net::Ipv4Addr::new(10, 0, 2, 15)),
                 accelerator: "tcg".into(),
                 network: "passt".into(),
+                tap: String::new(),
                 confinement: vec!["seccomp".into(), "bubblewrap".into()],
                 missing_walls: vec!["no further user namespaces".into()],
                 lost_shares: vec!["/srv/data:/mnt/data:ro".parse().unwrap()],

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use banger_proto::roothelper::Snapshot;
-use banger_proto::{Code, Isolation, Mib, Network, Refusal, Stage, StartOptions, Vm, VmName};
+use banger_proto::{Code, Isolation, Mib, Refusal, Stage, StartOptions, Vm, VmName};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -17,7 +17,7 @@ use crate::config::Settings;
 use crate::context::{Context, now};
 use crate::disk::{self, Copied, CopyError, DiskError};
 use crate::guest::{self, GuestSpec, Root};
-use crate::net::{AddressPlan, Choice, MacAddress};
+use crate::net::{Card, Tap};
 use crate::progress::{Sparingly, Teller};
 use crate::share::Folder;
 use crate::store::{Given, Runtime, VmFiles, VmRecord};
@@ -33,11 +33,13 @@ pub(super) struct Start {
     pub(super) record: VmRecord,
     pub(super) files: VmFiles,
     pub(super) options: StartOptions,
-    teller: Teller<Vm>,
+    pub(super) teller: Teller<Vm>,
     interrupted: watch::Receiver<bool>,
     pub(super) undo: Undo,
     /// The device of its root filesystem, where the root helper made one.
     pub(super) snapshot: Option<(Helper, Snapshot)>,
+    /// Its tap, where the root helper made one.
+    pub(super) tap: Option<Tap>,
     /// UUID of the root filesystem, once it is known.
     root: Option<Uuid>,
     running: Option<Running>,
@@ -72,6 +74,7 @@ pub(crate) async fn start_vm(
         interrupted,
         undo: Undo::default(),
         snapshot: None,
+        tap: None,
         root: None,
         running: None,
         folders: Vec::new(),
@@ -237,6 +240,7 @@ impl Start {
                 let attach = self.attach_snapshot(base, first_boot);
                 teller.stage(Stage::ROOTFS_OVERLAY, "", attach).await
             }
+            Step::AttachNetwork => teller.stage("attach_network", "", self.attach_network()).await,
             Step::PatchSnapshot { base, work_disk, first_boot } => {
                 let patch = self.patch_snapshot(base, work_disk, first_boot);
                 self.root = Some(teller.stage("patch_rootfs", "", patch).await?);
@@ -266,10 +270,7 @@ impl Start {
                     work_disk,
                     cpus: self.record.cpus.get().into(),
                     memory_mib: self.record.memory.get(),
-                    network: match self.record.network {
-                        Network::User => Choice::Automatic,
-                        Network::None => Choice::None,
-                    },
+                    network: self.network(),
                     publish: self.record.publish.clone(),
                     shares: self.folders.clone(),
                 };
@@ -308,9 +309,9 @@ impl Start {
         work_disk: PathBuf,
         first_boot: bool,
     ) -> impl Future<Output = Result<Uuid, Refusal>> + use<> {
-        let (record, files) = (self.record.clone(), self.files.clone());
+        let (record, files, card) = (self.record.clone(), self.files.clone(), self.card());
         blocking(move || {
-            let spec = guest_spec(&record, &files, &work_disk, first_boot)?;
+            let spec = guest_spec(&record, &files, card, &work_disk, first_boot)?;
             disk::patch_rootfs(&rootfs, &spec).map_err(|error| disk_refusal(&error))
         })
     }
@@ -376,8 +377,8 @@ impl Start {
         let usual = || self.settings.boot(running.accelerator);
         let deadline = self.options.timeout.unwrap_or_else(usual);
         let answered = async {
-            match running.ssh_port {
-                Some(port) => guest::wait::for_ssh(port, &running.vmm, &files, deadline).await,
+            match running.sshd() {
+                Some(sshd) => guest::wait::for_ssh(sshd, &running.vmm, &files, deadline).await,
                 // It says so on its console: nothing else leads there.
                 None => guest::wait::for_boot(&running.vmm, &files, deadline).await,
             }
@@ -399,16 +400,14 @@ impl Start {
 pub(super) fn guest_spec(
     record: &VmRecord,
     files: &VmFiles,
+    network: Option<Card>,
     work_disk: &Path,
     first_boot: bool,
 ) -> Result<GuestSpec, Refusal> {
     let disk = disk::filesystem_uuid(work_disk).map_err(|error| disk_refusal(&error))?;
     Ok(GuestSpec {
         name: record.name.to_string(),
-        network: match record.network {
-            Network::User => Some((MacAddress::of(record.uuid()), AddressPlan::USER_MODE)),
-            Network::None => None,
-        },
+        network,
         work_disk: disk.unwrap_or(record.uuid()),
         host_keys: files.host_keys().map_err(|error| store_refusal(&error))?,
         shares: record.shares.clone(),

@@ -1,6 +1,7 @@
 //! `vm start`: a plan, carried out stage by stage, undone when a stage fails.
 
 mod execute;
+mod network;
 mod plan;
 mod refusals;
 mod snapshot;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use banger_proto::{Code, Isolation, Mib, Refusal};
+use banger_proto::{Code, Isolation, Mib, Network, Refusal};
 
 use crate::store::{ImageFiles, ImageRecord, VmFiles, VmRecord};
 
@@ -35,6 +35,8 @@ pub(super) enum Step {
     /// Has the root helper make the device of the root filesystem, a snapshot of the image's:
     /// what a guest wrote that never booted is discarded.
     AttachSnapshot { base: PathBuf, first_boot: bool },
+    /// Has the root helper make the VM's tap on the bridge, whose addresses the guest's files say.
+    AttachNetwork,
     /// Has the root helper write the guest's files into it.
     PatchSnapshot { base: PathBuf, work_disk: PathBuf, first_boot: bool },
     /// Builds the work disk.
@@ -98,6 +100,9 @@ pub(super) fn plan(record: &VmRecord, situation: &Situation) -> Result<Vec<Step>
             let (base, first_boot) = (image_files.rootfs(), !record.booted);
             steps.push(Step::AttachSnapshot { base: base.clone(), first_boot });
             let work_disk = files.work_disk();
+            if record.network == Network::Bridge {
+                steps.push(Step::AttachNetwork);
+            }
             steps.push(Step::PatchSnapshot { base, work_disk, first_boot });
             RootDisk::Snapshot
         }
@@ -172,6 +177,19 @@ mod tests {
         let steps = plan(&booted, &situation()).unwrap();
         let base = situation().image_files.rootfs();
         assert_eq!(steps[0], Step::AttachSnapshot { base, first_boot: false });
+    }
+
+    #[test]
+    fn on_the_bridge_the_tap_is_there_before_the_files_that_say_its_addresses() {
+        let record = VmRecord {
+            isolation: Isolation::System,
+            network: Network::Bridge,
+            ..VmRecord::sample()
+        };
+        insta::assert_debug_snapshot!(plan(&record, &situation()).unwrap());
+        let without = VmRecord { network: Network::User, ..record };
+        let steps = plan(&without, &situation()).unwrap();
+        assert!(!steps.contains(&Step::AttachNetwork), "{steps:?}");
     }
 
     #[test]
