@@ -37,7 +37,7 @@ fn refused(harm: impl FnOnce(&mut Volume) -> crate::Result<()>) -> String {
     batch.write_file(&path("/dir/3"), ROOT, b"proper").unwrap();
     // Some of these take records of blocks in which none was ever used.
     for n in 0..30 {
-        batch.write_file(&path(&format!("/dir/new-{n}")), ROOT, b"new").unwrap();
+        batch.write_file(&path(&format!("/dir/new-{n}")), ROOT, b"").unwrap();
     }
     harm(&mut batch.volume).unwrap();
     let error = batch.commit(Flush::PowerSafe).unwrap_err();
