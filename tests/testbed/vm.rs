@@ -61,7 +61,7 @@ fn a_member_runs_a_vm_on_a_snapshot_and_nothing_is_left_of_it() {
         let work = sh("ls ~ann/.local/state/banger/vms/*/work.ext4");
         assert!(work.contains(id), "the work disk is the owner's own: {work}");
 
-        // Its guest is on the bridge, and its VMM has the tap and nothing else of this host's.
+        // Its guest is on the bridge, and its VMM has the tap open.
         let running = &vm("web")["running"];
         let text = |key: &str| running[key].as_str().unwrap_or_default().to_owned();
         let (tap, address) = (text("tap"), text("address"));
@@ -71,9 +71,7 @@ fn a_member_runs_a_vm_on_a_snapshot_and_nothing_is_left_of_it() {
         let link = sh(&format!("ip -details link show {tap}"));
         assert!(link.contains("master banger0") && link.contains("isolated on"), "{link}");
         let pid = running["vmm_pid"].as_u64().unwrap();
-        let namespaces = sh(&format!("readlink /proc/{pid}/ns/net /proc/self/ns/net"));
-        let (inside, outside) = namespaces.split_once('\n').unwrap();
-        assert_ne!(inside, outside, "the VMM has a network namespace of its own");
+        assert_eq!(sh(&format!("ls -l /proc/{pid}/fd | grep -c 'tun$'")), "1");
         let (told, resolvers) = (read("/etc/banger/network.conf"), read("/etc/resolv.conf"));
         assert!(told.contains(&format!("ADDRESS={address}\n")), "{told}");
         assert!(!resolvers.contains("nameserver "), "it has no way to one: {resolvers}");
@@ -135,7 +133,7 @@ fn each_owner_has_taps_and_networks_of_their_own_choice() {
         // Whoever cleans up does so at home.
         by("cid", "banger gc; banger rm --force web");
         assert!(devices().contains(&anns) && !devices().contains(&cids), "{}", devices());
-        by("ann", "banger wait web --for ssh --timeout 10");
+        by("ann", "banger wait web --for ssh --timeout 10s");
 
         // The other networks are to be had as before, and the bridge for none but the helper's VMs.
         by("ann", "banger create --name own --net user; banger start own");
