@@ -1,3 +1,5 @@
+//! Kernels packed in every way, cut, lied about and damaged.
+
 use std::io::Cursor;
 
 use proptest::prelude::*;
