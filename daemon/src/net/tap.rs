@@ -46,8 +46,8 @@ impl Tap {
     /// What the operating system says: it is gone, or somebody else has it open.
     pub fn open(&self) -> io::Result<OwnedFd> {
         let builder = DeviceBuilder::new().name(&self.name).layer(Layer::L2).offload(true);
-        // The copy keeps it open.
-        builder.build_sync()?.as_fd().try_clone_to_owned()
+        // It is up already, and whoever may open it may not say so; the copy keeps it open.
+        builder.inherit_enable_state().build_sync()?.as_fd().try_clone_to_owned()
     }
 }
 

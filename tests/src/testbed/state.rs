@@ -20,16 +20,18 @@ use crate::{root, skip};
 const BOOTED: Kind = Kind::lasting("testbed-state");
 const PREPARED: Kind = Kind::of_a_build("testbed-prepared");
 
+/// What is kept of a state, in words for its name.
+const KEPT: &[u8] = b"memory, devices, overlay";
 /// What makes the second state of the first.
 const PREPARE: &str = "bash /payload/prepare.sh";
 /// How long that may take.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// A saved state in the cache: memory, devices, and for the second what was written to the disk.
+/// A saved state in the cache: memory, devices, and what was written to the disk. What its memory
+/// has of the disk is no other's: read again, it must be there.
 #[derive(Debug)]
 struct Saved {
     folder: PathBuf,
-    prepared: bool,
 }
 
 impl Saved {
@@ -88,9 +90,7 @@ impl Testbed {
     pub fn start(&self) -> Option<Machine> {
         for attempt in 0..2 {
             let (image, saved) = self.find_or_make()?;
-            let root = saved.overlay();
-            let root = if saved.prepared { Root::Above(&root) } else { Root::Image };
-            let error = match self.restore(&image, &saved, root) {
+            let error = match self.restore(&image, &saved, Root::Above(&saved.overlay())) {
                 Ok(machine) => {
                     self.cache.unlock();
                     return Some(machine);
@@ -117,10 +117,8 @@ impl Testbed {
     /// where there can be none.
     pub fn start_into(&self, overlay: &Path) -> Option<Machine> {
         let (image, saved) = self.find_or_make()?;
-        let (below, format) =
-            if saved.prepared { (saved.overlay(), "qcow2") } else { (image.disk(), "raw") };
         let mut file = File::options().write(true).open(overlay).expect("it is there");
-        overlay::make(&mut file, &below, format, SIZE).expect("it can be written");
+        overlay::make(&mut file, &saved.overlay(), "qcow2", SIZE).expect("it can be written");
         let machine = self.restore(&image, &saved, Root::Into(overlay));
         self.cache.unlock();
         Some(machine.unwrap_or_else(|error| panic!("the testbed cannot be restored: {error}")))
@@ -171,7 +169,7 @@ impl Testbed {
     /// All parts, with the lock held for use.
     fn find_or_make(&self) -> Option<(Image, Saved)> {
         let cache = &self.cache;
-        let booted = Saved { folder: cache.part(BOOTED, &self.booted), prepared: false };
+        let booted = Saved { folder: cache.part(BOOTED, &self.booted) };
         let prepared = self.prepared.as_ref().map(|key| cache.part(PREPARED, key));
         loop {
             cache.lock_for_use();
@@ -179,10 +177,7 @@ impl Testbed {
             if let (Some(image), true) = (Image::find(cache, &self.image), folder.exists()) {
                 Cache::touch(&booted.folder);
                 Cache::touch(folder);
-                return Some((
-                    image,
-                    Saved { folder: folder.clone(), prepared: prepared.is_some() },
-                ));
+                return Some((image, Saved { folder: folder.clone() }));
             }
             cache.unlock();
             cache.lock_for_making();
@@ -208,7 +203,8 @@ impl Testbed {
 fn state_key(image: &str) -> String {
     let version = Command::new(QEMU).arg("--version").output().expect("QEMU can be started").stdout;
     let board = BOARD.join(" ");
-    key([image.as_bytes(), &version, board.as_bytes(), KERNEL_ARGUMENTS.as_bytes()])
+    let parts = [image.as_bytes(), &version, board.as_bytes(), KERNEL_ARGUMENTS.as_bytes(), KEPT];
+    key(parts)
 }
 
 /// The machine, once it waits for an order.
@@ -227,29 +223,31 @@ fn prepare(machine: &mut Machine) {
 
 /// Boots a machine, and saves it as soon as it waits for an order.
 fn save_booted(image: &Image, folder: &Path) -> Result<()> {
-    let saved = Saved { folder: folder.to_owned(), prepared: false };
-    let memory = saved.memory();
+    let saved = Saved { folder: folder.to_owned() };
+    let (memory, overlay) = (saved.memory(), saved.overlay());
     File::create_new(&memory)?;
+    overlay::make(&mut File::create_new(&overlay)?, &image.disk(), "raw", SIZE)?;
     let nothing = Payload::default();
     let guests = nothing.guests().ok_or_else(|| Error::other("no disk for guests"))?;
-    let parts =
-        Parts { image, memory: &memory, root: Root::Image, payload: nothing.disk(), guests };
+    let root = Root::Into(&overlay);
+    let parts = Parts { image, memory: &memory, root, payload: nothing.disk(), guests };
     let mut machine = ready(Machine::start(parts, Start::BootToSave)?);
     save(&mut machine, &saved)
 }
 
 /// Goes on from there, and saves the machine again when it has what tests of the helper begin with.
 fn save_prepared(image: &Image, booted: &Saved, folder: &Path) -> Result<()> {
-    let saved = Saved { folder: folder.to_owned(), prepared: true };
+    let saved = Saved { folder: folder.to_owned() };
     let (memory, overlay) = (saved.memory(), saved.overlay());
-    let copied = Command::new("cp")
-        .args(["--sparse=always", "--reflink=auto", "--"])
-        .args([&booted.memory(), &memory])
-        .status()?;
-    if !copied.success() {
-        return Err(Error::other("the saved memory cannot be copied"));
+    for (from, to) in [(&booted.memory(), &memory), (&booted.overlay(), &overlay)] {
+        let copied = Command::new("cp")
+            .args(["--sparse=always", "--reflink=auto", "--"])
+            .args([from, to])
+            .status()?;
+        if !copied.success() {
+            return Err(Error::other("the first saved state cannot be copied"));
+        }
     }
-    overlay::make(&mut File::create_new(&overlay)?, &image.disk(), "raw", SIZE)?;
     let payload = Payload::to_prepare();
     let guests = payload.guests().ok_or_else(|| Error::other("no disk for guests"))?;
     let root = Root::Into(&overlay);
