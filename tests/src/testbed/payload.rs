@@ -65,7 +65,7 @@ impl Payload {
         self
     }
 
-    /// For a machine in which the helper is installed already, and what is in [`Self::to_prepare`]
+    /// For a machine in which the helper is installed already, and what is in `to_prepare`
     /// lies in `/payload`.
     #[must_use]
     pub fn on_prepared(mut self) -> Self {
