@@ -40,8 +40,9 @@ impl Start {
     pub(super) fn network(&self) -> Choice {
         match (&self.tap, self.record.network) {
             (Some(tap), _) => Choice::Tap(tap.clone()),
-            (None, Network::None) => Choice::None,
-            (None, Network::User | Network::Bridge) => Choice::Automatic,
+            (None, Network::User) => Choice::Automatic,
+            // Without its tap a VM of the bridge gets no other network in its place.
+            (None, Network::None | Network::Bridge) => Choice::None,
         }
     }
 
@@ -54,7 +55,7 @@ impl Start {
 fn card(record: &VmRecord, tap: Option<&Tap>) -> Option<Card> {
     match (tap, record.network) {
         (Some(tap), _) => Some(tap.card.clone()),
-        (None, Network::None) => None,
-        (None, Network::User | Network::Bridge) => Some(Card::user_mode(record.uuid())),
+        (None, Network::User) => Some(Card::user_mode(record.uuid())),
+        (None, Network::None | Network::Bridge) => None,
     }
 }
