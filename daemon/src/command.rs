@@ -1,10 +1,10 @@
 //! What the program was asked to be.
 
-use std::error::Error;
 use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
+use crate::causes::with_causes;
 use crate::daemon::{self, DaemonError};
 use crate::doctor;
 use crate::ext4;
@@ -68,12 +68,7 @@ fn serve() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            let mut text = format!("bangerd: {error}");
-            let mut cause = error.source();
-            while let Some(error) = cause {
-                text.push_str(&format!(": {error}"));
-                cause = error.source();
-            }
+            let text = format!("bangerd: {}", with_causes(&error));
             tracing::error!("{text}");
             complain(&format!("{text}\n"));
             ExitCode::FAILURE

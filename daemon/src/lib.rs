@@ -3,6 +3,7 @@
 //! Nothing here runs as root, and nothing here is `unsafe`.
 #![forbid(unsafe_code)]
 
+mod causes;
 pub mod command;
 pub mod config;
 mod confine;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
+use crate::causes::with_causes;
 use crate::net::{Backend, Choice};
 use crate::spawn::{Missing, Process};
 use crate::vmm::{self, Accelerator, Files, Host, VmmSpec, console};
@@ -93,13 +94,7 @@ fn last_words(files: &Files) -> String {
 }
 
 fn failed(error: &(dyn std::error::Error + 'static), log: &str) -> Proof {
-    let mut reason = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        reason.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    Proof::Failed { reason, log: log.to_owned() }
+    Proof::Failed { reason: with_causes(error), log: log.to_owned() }
 }
 
 /// Starts the VMM, waits for its end, and clears up.

@@ -1,6 +1,5 @@
 //! The worker's life: look at the image, shut oneself in, do what was asked, tell.
 
-use std::error::Error as StdError;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Write};
@@ -14,6 +13,7 @@ use banger_proto::{Bytes, Ext4Blame, Ext4Line};
 use super::image::{self, ImageError};
 use super::request::Request;
 use super::{list, put};
+use crate::causes::chain;
 use crate::confine::{Needs, Work, confine};
 
 /// The argument that makes this program the worker.
@@ -74,13 +74,7 @@ pub(crate) fn run(arguments: &[OsString]) -> ExitCode {
         Ok(()) => return ExitCode::SUCCESS,
         Err(error) => error,
     };
-    let mut chain = vec![error.to_string()];
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        chain.push(error.to_string());
-        cause = error.source();
-    }
-    tell(&Ext4Line::Failed { chain, hint: error.hint(), blame: error.blame() });
+    tell(&Ext4Line::Failed { chain: chain(&error), hint: error.hint(), blame: error.blame() });
     ExitCode::FAILURE
 }
 

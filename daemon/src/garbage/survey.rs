@@ -10,10 +10,11 @@ use banger_proto::{ImageName, VmId};
 use super::builds::BuildFolder;
 use super::found::{Found, FoundFile, FoundVm, Holder, What};
 use super::processes::{VmProcesses, running};
+use crate::causes::with_causes;
 use crate::context::now;
 use crate::spawn::ProcessId;
 use crate::store::{
-    DocumentError, GONE, ImageFiles, ImageRecord, Images, NEW, VmRecord, Vms, read, with_causes,
+    DocumentError, GONE, ImageFiles, ImageRecord, Images, NEW, VmRecord, Vms, read,
 };
 
 /// Seconds after which a temporary file that nobody claims is nobody's: those of the

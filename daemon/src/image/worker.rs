@@ -2,7 +2,6 @@
 //! and the disk of the new image as standard output, and without a way to anything else.
 
 use std::cell::Cell;
-use std::error::Error;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -15,6 +14,7 @@ use banger_ext4::{Batch, FileDisk, Flush, ImagePath, Ownership, TarStream};
 use uuid::Uuid;
 
 use super::worker_protocol::{Blame, Line};
+use crate::causes::chain;
 use crate::confine::{Needs, confine};
 use crate::disk::format_options;
 
@@ -75,13 +75,7 @@ pub fn run() -> bool {
             true
         }
         Err(error) => {
-            let mut chain = vec![error.to_string()];
-            let mut cause = error.source();
-            while let Some(error) = cause {
-                chain.push(error.to_string());
-                cause = error.source();
-            }
-            tell(&Line::Failed { chain, blame: blame(&error) });
+            tell(&Line::Failed { chain: chain(&error), blame: blame(&error) });
             false
         }
     }

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::passt::{self, PasstError};
 use super::{Tap, ports};
+use crate::causes::with_causes;
 use crate::spawn::{Finder, LaunchError, Process};
-use crate::store::with_causes;
 use crate::vmm::Files;
 
 /// Which network a VM is to get.

@@ -408,7 +408,7 @@ mod tests {
     async fn without_bubblewrap_nothing_is_shared() {
         let walls = Walls::Landlock("bubblewrap is not there".into());
         let error = probe(&Finder::default(), &walls).await.unwrap_err();
-        assert!(crate::store::with_causes(&error).contains("bubblewrap is not there"), "{error}");
+        assert!(crate::causes::with_causes(&error).contains("bubblewrap is not there"), "{error}");
         let bare = Finder::only(vec!["/nonexistent".into()]);
         let error = probe(&bare, &Walls::Bubblewrap { sealed: true }).await.unwrap_err();
         assert!(error.to_string().contains("apt install virtiofsd"), "{error}");

@@ -17,7 +17,6 @@ mod vm_record;
 mod vms;
 
 pub use claims::{Claim, Claims};
-pub(crate) use document::with_causes;
 pub use document::{Document, DocumentError, Members, Migration, read, write};
 pub use image_record::ImageRecord;
 pub use images::{ImageFiles, Images};

@@ -6,9 +6,10 @@ use banger_proto::paths::private_directory;
 use banger_proto::{BrokenVm, VmId};
 
 use super::claims::Claims;
-use super::document::{DocumentError, with_causes};
+use super::document::DocumentError;
 use super::staging::{self, Discarded, Staging, StoreError};
 use super::{VmRecord, document};
+use crate::causes::with_causes;
 
 /// The files of one VM.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,11 +4,11 @@ use banger_proto::paths::Paths;
 use banger_proto::{Code, ImageName, Refusal, Share};
 
 use super::{blocking, disk_refusal, store_refusal};
+use crate::causes::with_causes;
 use crate::config::Settings;
 use crate::context::Context;
 use crate::disk;
 use crate::share::{self, Folder, Forbidden, ShareError};
-use crate::store::with_causes;
 
 /// The shares of a new VM, their folders without links, when this host and the image's kernel can
 /// have them.

@@ -1,7 +1,6 @@
 //! The worker that unpacks: this very program once more, with the kernel as standard input and
 //! an empty file as standard output, and without a way to anything else.
 
-use std::error::Error;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
@@ -11,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::KernelError;
 use super::unpack::{MOST, unpack};
+use crate::causes::chain;
 use crate::confine::{Needs, confine};
 
 /// The argument that makes this program the worker.
@@ -41,14 +41,8 @@ pub(crate) fn run() -> ExitCode {
     let (told, code) = match work() {
         Ok((bytes, missing)) => (Told::Done { bytes, missing }, ExitCode::SUCCESS),
         Err(error) => {
-            let mut chain = vec![error.to_string()];
-            let mut cause = error.source();
-            while let Some(error) = cause {
-                chain.push(error.to_string());
-                cause = error.source();
-            }
             let by_host = matches!(error, KernelError::Read(_) | KernelError::Write(_));
-            (Told::Failed { chain, by_host }, ExitCode::FAILURE)
+            (Told::Failed { chain: chain(&error), by_host }, ExitCode::FAILURE)
         }
     };
     let text = serde_json::to_string(&told).unwrap_or_default();

@@ -4,9 +4,9 @@ use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use super::super::facts::Program;
+use crate::causes::with_causes;
 use crate::share;
 use crate::spawn::{Finder, Launch, QEMU, VIRTIOFSD};
-use crate::store::with_causes;
 use crate::vmm::Walls;
 use crate::vmm::console::printable;
 

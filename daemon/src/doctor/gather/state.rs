@@ -8,6 +8,7 @@ use banger_proto::roothelper::{Fate, Object, ObjectKind, Swept};
 use banger_proto::{Garbage, GarbageFate, GarbagePlace, ImageName, Isolation, VmId};
 
 use super::super::facts::{Helper, Image, Leftover, Records, Told};
+use crate::causes::with_causes;
 use crate::garbage;
 use crate::store::{Images, Instance, Vms, allocated_bytes};
 
@@ -45,16 +46,6 @@ pub(super) fn records(vms: &Vms) -> Known {
         known.newest = known.newest.max(record.created_at).max(started);
     }
     known
-}
-
-fn with_causes(error: &crate::store::StoreError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
 }
 
 /// The images with what they lack, the bytes of the largest root filesystem, and when the
