@@ -65,6 +65,10 @@ impl Checker<'_> {
             return Ok(());
         }
         let block_size = u64::from(self.fs.geometry().block_size);
+        if !inode.size().is_multiple_of(block_size) {
+            let (found, whole) = (inode.size(), "whole blocks");
+            self.findings.tell(Kind::OrphanFile, object.clone(), "i_size", found, whole);
+        }
         let map = self.fs.block_map(ino, &inode);
         let Some(mut map) = self.findings.note(Kind::OrphanFile, &object, "its map", map)? else {
             return Ok(());

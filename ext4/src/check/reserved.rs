@@ -2,6 +2,7 @@
 
 use super::checker::{Checker, Met};
 use super::finding::{FindingKind as Kind, FindingObject as Object};
+use super::inodes::lenient;
 use crate::layout::features::{Compat, RoCompat};
 use crate::layout::geometry::is_reserved_ino;
 use crate::layout::inode::{
@@ -22,6 +23,11 @@ const I_BLOCK: usize = 0x28;
 const BOOT_LOADER_INO: u32 = 5;
 /// Inodes of quota, whatever the superblock says.
 const QUOTA_INOS: [u32; 2] = [3, 4];
+
+/// What files of quota of users, groups and projects begin with.
+const QUOTA_MAGICS: [u32; 3] = [0xd9c0_1f11, 0xd9c0_1927, 0xd9c0_3f14];
+/// Bytes of the longest file of quota that e2fsck's quota library takes for one.
+const LONGEST_QUOTA: u64 = 1 << 31;
 
 /// What an inode is for that has its number from the format or the superblock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,8 +55,7 @@ impl Checker<'_> {
         } else if ino == JOURNAL_INO {
             file(sb.s_journal_inum() == ino)
         } else if QUOTA_INOS.contains(&ino) || ino == sb.s_prj_quota_inum() {
-            let named = [sb.s_usr_quota_inum(), sb.s_grp_quota_inum(), sb.s_prj_quota_inum()];
-            file(features.ro_compat.has(RoCompat::QUOTA) && named.contains(&ino))
+            file(features.ro_compat.has(RoCompat::QUOTA) && self.quota_inums().contains(&ino))
         } else if ino == sb.s_orphan_file_inum() {
             file(features.compat.has(Compat::ORPHAN_FILE))
         } else {
@@ -62,8 +67,9 @@ impl Checker<'_> {
     pub(super) fn reserved(&mut self) -> Result<()> {
         let sb = self.fs.superblock();
         // These may have numbers like any file's.
-        let quota = [sb.s_usr_quota_inum(), sb.s_grp_quota_inum(), sb.s_prj_quota_inum()];
+        let quota = self.quota_inums();
         self.quota_numbers(quota);
+        self.quota_files(quota)?;
         let named = [sb.s_journal_inum(), sb.s_orphan_file_inum()].into_iter().chain(quota);
         self.special.extend(named.filter(|ino| *ino >= self.fs.geometry().first_ino));
         for ino in (1..self.fs.geometry().first_ino).filter(|ino| *ino != ROOT_INO) {
@@ -100,6 +106,12 @@ impl Checker<'_> {
         self.resize_inode(&inode)
     }
 
+    /// Of users, groups and projects, as the superblock has them.
+    fn quota_inums(&self) -> [u32; 3] {
+        let sb = self.fs.superblock();
+        [sb.s_usr_quota_inum(), sb.s_grp_quota_inum(), sb.s_prj_quota_inum()]
+    }
+
     /// The superblock's inodes of quota are none of those that are for something else.
     fn quota_numbers(&mut self, numbers: [u32; 3]) {
         for ino in numbers {
@@ -110,6 +122,40 @@ impl Checker<'_> {
                 self.findings.tell(kind, Object::Superblock, what, ino, "another");
             }
         }
+    }
+
+    /// Files of quota begin with what their kind is known by.
+    fn quota_files(&mut self, numbers: [u32; 3]) -> Result<()> {
+        let (sb, geometry) = (self.fs.superblock(), self.fs.geometry());
+        if !sb.features().ro_compat.has(RoCompat::QUOTA) {
+            return Ok(());
+        }
+        for (ino, magic) in numbers.into_iter().zip(QUOTA_MAGICS) {
+            if !(1..=geometry.inodes_count).contains(&ino) {
+                continue;
+            }
+            let mut raw = vec![0; geometry.inode_size.into()];
+            self.fs.disk().read_at(self.fs.inode_position(ino)?, &mut raw)?;
+            // What is wrong with the record itself is told with all others.
+            let inode = lenient(ino, &raw, self.fs.checksums())?;
+            let first = self.fs.block_map(ino, &inode).and_then(|mut map| map.run(0));
+            let Ok(first) = first else { continue };
+            let block = first.physical.map(|block| self.fs.block(block)).transpose()?;
+            let block = block.filter(|_| inode.size() >= 8).unwrap_or_default();
+            let found: [u32; 2] = [0, 4].map(|at| le::get_or_zero(&block, at));
+            if found[0] != magic || found[1] > 1 {
+                let what = "the magic and version of a file of quota";
+                let (found, expected) = (format_args!("{found:x?}"), format_args!("{magic:x}"));
+                self.findings.tell(
+                    Kind::SuperblockField,
+                    Object::Inode(ino),
+                    what,
+                    found,
+                    expected,
+                );
+            }
+        }
+        Ok(())
     }
 
     fn resize_inode(&mut self, inode: &Inode) -> Result<()> {
@@ -212,6 +258,11 @@ impl Checker<'_> {
             let what = "the type of a reserved inode";
             let expected = if role == Role::File { "a file" } else { "none" };
             self.findings.tell(Kind::InodeMode, object.clone(), what, found, expected);
+        }
+        let of_quota = role == Role::File && self.quota_inums().contains(&ino);
+        if of_quota && inode.size() > LONGEST_QUOTA {
+            let (found, expected) = (inode.size(), format_args!("at most {LONGEST_QUOTA}"));
+            self.findings.tell(Kind::InodeSize, object.clone(), "i_size", found, expected);
         }
         let used = inode.i_mode() != 0
             || inode.i_uid_lo() != 0
