@@ -55,10 +55,10 @@ struct Tally {
 type Tree = BTreeMap<String, String>;
 
 fn tree(image: &Path) -> Tree {
-    // Which of its names a file had first changes with the others.
-    let named = |line: &str| {
-        line.split(' ').filter(|word| !word.starts_with("same=")).collect::<Vec<_>>().join(" ")
-    };
+    // Which of its names a file had first changes with the others; how many it has, and how many
+    // folders are in one, change with what is beside it, and e2fsck counts them.
+    let of_others = |word: &&str| !word.starts_with("same=") && !word.starts_with("links=");
+    let named = |line: &str| line.split(' ').filter(of_others).collect::<Vec<_>>().join(" ");
     let lines = engine::tree(image).into_iter().map(|line| named(&line));
     lines
         .filter_map(|line| line.split_once(' ').map(|(at, rest)| (at.to_owned(), rest.to_owned())))
