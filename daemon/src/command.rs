@@ -9,6 +9,7 @@ use crate::daemon::{self, DaemonError};
 use crate::doctor;
 use crate::ext4;
 use crate::image;
+use crate::net::forward;
 use crate::store::InstanceError;
 use crate::vmlinux;
 use crate::vmm::landlocked;
@@ -39,6 +40,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
     if let Some((_, rest)) = arguments.split_first().filter(|(word, _)| *word == ext4::ARGUMENT) {
         return ext4::run(rest);
+    }
+    if arguments.first().is_some_and(|word| *word == forward::ARGUMENT) {
+        return match forward::run() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failed(&error.to_string()),
+        };
     }
     let words: Vec<_> = arguments.iter().map(|word| word.to_str().unwrap_or("?")).collect();
     match words.as_slice() {

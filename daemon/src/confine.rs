@@ -3,8 +3,8 @@
 use std::os::fd::BorrowedFd;
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, PathBeneath, Ruleset,
-    RulesetAttr, RulesetCreatedAttr, RulesetStatus, Scope,
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, NetPort, PathBeneath,
+    Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
 };
 use rustix::process::{Resource, Rlimit, setrlimit};
 
@@ -20,6 +20,8 @@ pub(crate) struct Needs<'a> {
     pub(crate) descriptors: u64,
     /// A folder that it works in.
     pub(crate) folder: Option<(BorrowedFd<'a>, Work)>,
+    /// Ports of TCP that it connects to.
+    pub(crate) connects: &'a [u16],
 }
 
 /// What is done in a folder and everything below it.
@@ -70,7 +72,7 @@ pub(crate) fn confine(needs: &Needs<'_>) -> (Vec<String>, Vec<String>) {
     let quiet =
         rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     note("not dumpable", quiet.is_ok());
-    let status = landlock(needs.folder);
+    let status = landlock(needs.folder, needs.connects);
     note("no_new_privs", status.as_ref().is_some_and(|status| status.no_new_privs));
     note(
         if needs.folder.is_none() {
@@ -94,8 +96,12 @@ pub(crate) fn has_landlock() -> bool {
 }
 
 /// Takes every right to files, to TCP and to other processes away, as far as this kernel
-/// knows of them; one rule gives back what is done in the folder.
-fn landlock(folder: Option<(BorrowedFd<'_>, Work)>) -> Option<landlock::RestrictionStatus> {
+/// knows of them; one rule gives back what is done in the folder, and one each port that it
+/// connects to.
+fn landlock(
+    folder: Option<(BorrowedFd<'_>, Work)>,
+    connects: &[u16],
+) -> Option<landlock::RestrictionStatus> {
     let newest = ABI::V9;
     Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
@@ -104,8 +110,13 @@ fn landlock(folder: Option<(BorrowedFd<'_>, Work)>) -> Option<landlock::Restrict
         .and_then(|ruleset| ruleset.scope(Scope::from_all(newest)))
         .and_then(Ruleset::create)
         .and_then(|ruleset| {
-            let rules = folder.map(|(folder, work)| Ok(PathBeneath::new(folder, work.rights())));
-            ruleset.add_rules(rules)
+            let rules = folder.map(|(folder, work)| {
+                Ok::<_, RulesetError>(PathBeneath::new(folder, work.rights()))
+            });
+            let ports = connects
+                .iter()
+                .map(|port| Ok::<_, RulesetError>(NetPort::new(*port, AccessNet::ConnectTcp)));
+            ruleset.add_rules(rules)?.add_rules(ports)
         })
         .and_then(landlock::RulesetCreated::restrict_self)
         .ok()
@@ -133,7 +144,7 @@ mod tests {
         let given = std::env::var_os(FOLDER).map(std::path::PathBuf::from);
         let folder = given.as_ref().map(|path| std::fs::File::open(path).unwrap());
         let folder = folder.as_ref().map(|folder| (folder.as_fd(), Work::Make));
-        let needs = Needs { largest_file: Some(1 << 20), descriptors: 16, folder };
+        let needs = Needs { largest_file: Some(1 << 20), descriptors: 16, folder, connects: &[] };
         let (walls, missing) = confine(&needs);
         if let Some(path) = given {
             let made = std::fs::create_dir(path.join("a")).is_ok()
@@ -152,7 +163,7 @@ mod tests {
         println!("walls {walls:?}\nmissing {missing:?}");
         println!("opened {opened} listed {listed} made {made} listens {listens} started {started}");
         println!("connects {connects}");
-        let scoped = landlock(None).is_some_and(|status| {
+        let scoped = landlock(None, &[]).is_some_and(|status| {
             matches!(status.landlock, LandlockStatus::Available { effective_abi, .. } if effective_abi >= ABI::V6)
         });
         println!("signals {}", signals && scoped);

@@ -153,6 +153,38 @@ fn each_owner_has_taps_and_networks_of_their_own_choice() {
 }
 
 #[test]
+fn published_ports_lead_to_the_bridge_for_as_long_as_the_vm_runs() {
+    inside(|| {
+        by(
+            "ann",
+            "echo echo >vmm/mode; banger create --name web -p 8080:80 -p 81; banger start web",
+        );
+        assert_eq!(by("ann", "banger port web 80"), "127.0.0.1:8080");
+        assert!(by("ann", "banger inspect web").contains("published ports: no_new_privs"));
+        let ask =
+            "exec 3<>/dev/tcp/127.0.0.1/8080; echo hello >&3; read -t 10 -u 3 line; echo $line";
+        assert_eq!(by("ann", ask), "hello");
+        let said = by(
+            "ann",
+            "banger create --name other -p 8080:80; banger start other || echo status $?",
+        );
+        assert!(said.contains("taken by the VM web") && said.contains("status "), "{said}");
+        // The daemon may go, and the ports stay.
+        sh("pkill -KILL -x bangerd");
+        assert_eq!(by("ann", ask), "hello");
+        assert_eq!(by("ann", "banger port web 80"), "127.0.0.1:8080");
+        let forwarders = "pgrep -cf 'bangerd forward-port[s]' || true";
+        assert_eq!(sh(forwarders), "1");
+        sh("pkill -KILL -f qemu-system-x86_64");
+        wait_for("web", "failed");
+        wait_until_nothing_is_there();
+        assert_eq!(sh(forwarders), "0");
+        by("ann", "banger start other; banger rm --force web other");
+        assert_eq!((devices(), sh(forwarders)), (String::new(), "0".into()));
+    });
+}
+
+#[test]
 fn a_start_that_fails_leaves_nothing_and_who_may_not_is_told() {
     inside(|| {
         by("ann", "banger create --name web; echo ends-at-once >vmm/mode");

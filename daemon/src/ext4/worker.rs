@@ -115,17 +115,18 @@ fn work(request: &Request) -> Result<(), WorkerError> {
 /// Gives up all that the request does not need. What a kernel lacks for that is told.
 fn shut_in(request: &Request, image: &File, other: &File) -> Result<(), WorkerError> {
     let length = image.metadata().map_err(WorkerError::Descriptor)?.len();
-    let alone = Needs { largest_file: Some(0), descriptors: 16, folder: None };
+    let alone = Needs { largest_file: Some(0), descriptors: 16, folder: None, connects: &[] };
     let needs = match request {
         Request::Copy { .. } => Needs {
             largest_file: None,
             descriptors: WALKING,
             folder: Some((other.as_fd(), Work::Make)),
+            connects: &[],
         },
         Request::Put(_) => {
             let is_folder = other.metadata().is_ok_and(|metadata| metadata.is_dir());
             let folder = is_folder.then_some((other.as_fd(), Work::Read));
-            Needs { largest_file: Some(length), descriptors: WALKING, folder }
+            Needs { largest_file: Some(length), descriptors: WALKING, folder, connects: &[] }
         }
         // Where content goes may be a file.
         Request::Read { .. } => Needs { largest_file: None, ..alone },

@@ -10,6 +10,7 @@ use banger_proto::paths::Paths;
 use super::builds::BuildFolder;
 use super::found::{FoundProcess, RunsFor};
 use crate::image::WORKER_ARGUMENT;
+use crate::net::forward;
 use crate::spawn::{BWRAP, MMDEBSTRAP, PASST, ProcessId, QEMU, SETPRIV, UNSHARE, VIRTIOFSD};
 
 /// Clock ticks a second in `/proc`, the same on every Linux.
@@ -92,6 +93,9 @@ fn program(words: &[u8]) -> Option<&'static str> {
     let second = parts.next();
     if first == "bangerd" && second == Some(WORKER_ARGUMENT.as_bytes()) {
         return Some(WORKER_ARGUMENT);
+    }
+    if first == "bangerd" && second == Some(forward::ARGUMENT.as_bytes()) {
+        return Some(forward::ARGUMENT);
     }
     let second = second.and_then(name).unwrap_or_default();
     [&QEMU, &PASST, &BWRAP, &MMDEBSTRAP, &VIRTIOFSD, &UNSHARE, &SETPRIV]

@@ -91,8 +91,12 @@ fn take_in() -> Result<(u64, u64), WorkerError> {
     let file = File::from(output);
     let length = file.metadata().map_err(WorkerError::NoDisk)?.len();
     // Nothing of the input has been read yet.
-    let (walls, missing) =
-        confine(&Needs { largest_file: Some(length), descriptors: 16, folder: None });
+    let (walls, missing) = confine(&Needs {
+        largest_file: Some(length),
+        descriptors: 16,
+        folder: None,
+        connects: &[],
+    });
     tell(&Line::Confined { walls, missing });
 
     let disk = Arc::new(FileDisk::new(file).map_err(WorkerError::Make)?);

@@ -1,6 +1,7 @@
 //! How a guest reaches the world and is reached: addresses, ports, user-mode backends.
 
 mod address;
+pub(crate) mod forward;
 mod passt;
 mod ports;
 mod prepare;

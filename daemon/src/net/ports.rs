@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddrV4, TcpListener, UdpSocket};
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use banger_proto::{Code, PortForward, Protocol, Refusal, VmName};
@@ -86,6 +87,15 @@ impl Kept {
             Self::Udp(socket) => socket.local_addr(),
         }?
         .port())
+    }
+}
+
+impl From<Kept> for OwnedFd {
+    fn from(kept: Kept) -> Self {
+        match kept {
+            Kept::Tcp(socket) => socket.into(),
+            Kept::Udp(socket) => socket.into(),
+        }
     }
 }
 

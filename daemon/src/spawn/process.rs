@@ -139,6 +139,14 @@ impl Process {
         &self.id
     }
 
+    /// A descriptor of it for somebody else, who sees by that when it has ended.
+    ///
+    /// # Errors
+    /// When there are no descriptors left.
+    pub(crate) fn descriptor(&self) -> io::Result<OwnedFd> {
+        self.pidfd.get_ref().try_clone()
+    }
+
     /// What is known of it while it or its zombie is there.
     fn stat(&self) -> Option<Stat> {
         let stat = Stat::read(self.id.pid).ok().flatten()?;

@@ -38,8 +38,7 @@ pub async fn create_vm(
         Some(Isolation::Rootless) => None,
         _ => Some(Helper::offer().await),
     };
-    let publishes = !new.publish.is_empty();
-    let (isolation, network) = choose_way(new.isolation, new.network, publishes, offer)?;
+    let (isolation, network) = choose_way(new.isolation, new.network, offer)?;
     let image = {
         let context = context.clone();
         let (wanted, usual) = (new.image.clone(), settings.image().cloned());
@@ -93,15 +92,9 @@ pub async fn create_vm(
 fn choose_way(
     isolation: Option<Isolation>,
     network: Option<Network>,
-    publishes: bool,
     offer: Option<Result<Offer, Refusal>>,
 ) -> Result<(Isolation, Network), Refusal> {
     let bridged = network == Some(Network::Bridge);
-    if bridged && publishes {
-        let message = "a VM on the bridge publishes no ports: this computer reaches it by address";
-        return Err(Refusal::new(Code::InvalidArgument, message)
-            .hint("leave --publish out, or use another network: --net user"));
-    }
     let Some(offer) = offer else {
         if bridged {
             let message = "the bridge is the root helper's, and a rootless VM does without that";
@@ -120,9 +113,9 @@ fn choose_way(
     let network = match (network, bridge) {
         (Some(Network::Bridge), bridge) => bridge.map(|()| Network::Bridge)?,
         (Some(network), _) => network,
-        (None, Ok(())) if !publishes => Network::Bridge,
-        (None, bridge) => {
-            tracing::debug!(?bridge, "without the bridge");
+        (None, Ok(())) => Network::Bridge,
+        (None, Err(refusal)) => {
+            tracing::debug!(%refusal, "without the bridge");
             Network::User
         }
     };
@@ -244,27 +237,25 @@ mod tests {
             "nothing" => Some(Err(refusal())),
             _ => None,
         };
-        let way = |isolation, network, publishes, kind| {
-            choose_way(isolation, network, publishes, offer(kind)).map_err(|refusal| refusal.code)
+        let way = |isolation, network, kind| {
+            choose_way(isolation, network, offer(kind)).map_err(|refusal| refusal.code)
         };
-        for (isolation, network, publishes, kind, expected) in [
-            (None, None, false, "all", Ok((System, Bridge))),
-            (None, None, true, "all", Ok((System, User))),
-            (None, Some(User), true, "all", Ok((System, User))),
-            (None, Some(Alone), false, "all", Ok((System, Alone))),
-            (None, None, false, "disks", Ok((System, User))),
-            (Some(System), None, false, "disks", Ok((System, User))),
-            (None, Some(Bridge), false, "disks", Err(Code::Unavailable)),
-            (None, None, false, "nothing", Ok((Rootless, User))),
-            (None, Some(Alone), false, "nothing", Ok((Rootless, Alone))),
-            (Some(System), None, false, "nothing", Err(Code::Unavailable)),
-            (None, Some(Bridge), false, "nothing", Err(Code::Unavailable)),
-            (Some(Rootless), None, true, "", Ok((Rootless, User))),
-            (Some(Rootless), Some(Bridge), false, "", Err(Code::InvalidArgument)),
-            (Some(System), Some(Bridge), true, "all", Err(Code::InvalidArgument)),
+        for (isolation, network, kind, expected) in [
+            (None, None, "all", Ok((System, Bridge))),
+            (None, Some(User), "all", Ok((System, User))),
+            (None, Some(Alone), "all", Ok((System, Alone))),
+            (None, None, "disks", Ok((System, User))),
+            (Some(System), None, "disks", Ok((System, User))),
+            (None, Some(Bridge), "disks", Err(Code::Unavailable)),
+            (None, None, "nothing", Ok((Rootless, User))),
+            (None, Some(Alone), "nothing", Ok((Rootless, Alone))),
+            (Some(System), None, "nothing", Err(Code::Unavailable)),
+            (None, Some(Bridge), "nothing", Err(Code::Unavailable)),
+            (Some(Rootless), None, "", Ok((Rootless, User))),
+            (Some(Rootless), Some(Bridge), "", Err(Code::InvalidArgument)),
         ] {
-            let what = format!("{isolation:?} {network:?} {publishes} {kind}");
-            assert_eq!(way(isolation, network, publishes, kind), expected, "{what}");
+            let what = format!("{isolation:?} {network:?} {kind}");
+            assert_eq!(way(isolation, network, kind), expected, "{what}");
         }
     }
 

@@ -17,6 +17,7 @@ use crate::config::Settings;
 use crate::context::{Context, now};
 use crate::disk::{self, Copied, CopyError, DiskError};
 use crate::guest::{self, GuestSpec, Root};
+use crate::net::forward::Bound;
 use crate::net::{Card, Tap};
 use crate::progress::{Sparingly, Teller};
 use crate::share::Folder;
@@ -40,6 +41,8 @@ pub(super) struct Start {
     pub(super) snapshot: Option<(Helper, Snapshot)>,
     /// Its tap, where the root helper made one.
     pub(super) tap: Option<Tap>,
+    /// Ports of this host that are to lead to it there.
+    pub(super) bound: Bound,
     /// UUID of the root filesystem, once it is known.
     root: Option<Uuid>,
     running: Option<Running>,
@@ -75,6 +78,7 @@ pub(crate) async fn start_vm(
         undo: Undo::default(),
         snapshot: None,
         tap: None,
+        bound: Bound::default(),
         root: None,
         running: None,
         folders: Vec::new(),
@@ -342,13 +346,14 @@ impl Start {
     }
 
     async fn start_vmm(&mut self, spec: &VmmSpec, host: &Host) -> Result<(), Refusal> {
-        let running =
+        let mut running =
             vmm::start(host, spec).await.map_err(|error| vmm_refusal(&error, &self.files.run()))?;
         let (machine, files) = (running.clone(), self.files.run());
         self.undo.push("stop the VMM", async move {
             let stopped = vmm::stop(&machine, &files, Duration::ZERO).await;
             stopped.map(drop).map_err(|error| Refusal::from_error(Code::Internal, &error))
         });
+        self.publish(&mut running).await?;
         for notice in &running.notices {
             self.teller.notice(notice);
         }

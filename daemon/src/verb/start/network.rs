@@ -1,12 +1,15 @@
 //! A start's network on the root helper's bridge.
 
-use banger_proto::{Network, Refusal};
+use banger_proto::{Code, Network, Refusal};
 
 use super::execute::Start;
+use super::refusals::vmm_refusal;
+use crate::net::forward::{Bound, Report};
 use crate::net::{Card, Choice, Tap, resolvers};
 use crate::store::VmRecord;
 use crate::system::Helper;
 use crate::verb::blocking;
+use crate::vmm::{Running, StartError};
 
 /// How an administrator opens a way out.
 const OPEN: &str = "an administrator opens one with `nat = true` in the table [network] of \
@@ -33,6 +36,26 @@ impl Start {
             );
         }
         self.tap = Some(tap);
+        // From here on they are its own, and lead nowhere before there is a guest.
+        let bound = Bound::bind(&self.record.publish);
+        self.bound =
+            bound.map_err(|error| vmm_refusal(&StartError::from(error), &self.files.run()))?;
+        Ok(())
+    }
+
+    /// Leads the ports that are published to the guest, for as long as its VMM lives.
+    pub(super) async fn publish(&mut self, running: &mut Running) -> Result<(), Refusal> {
+        let bound = std::mem::take(&mut self.bound);
+        let Some(tap) = self.tap.as_ref().filter(|_| !bound.is_empty()) else { return Ok(()) };
+        let (to, files, ports) = (tap.card.address, self.files.run(), bound.ports());
+        let led = bound.lead(to, &running.vmm, &files).await;
+        let (process, Report { walls, missing }) =
+            led.map_err(|error| Refusal::from_error(Code::Internal, &error))?;
+        running.ports = ports;
+        running.network_process = Some(process);
+        let of_ports = |wall: String| format!("published ports: {wall}");
+        running.walls.extend(walls.into_iter().map(of_ports));
+        running.missing.extend(missing.into_iter().map(of_ports));
         Ok(())
     }
 
