@@ -32,6 +32,9 @@ fn nft_reads_them_as_they_are_meant() {
     has(
         "oifname . ether daddr . ip daddr @guests accept comment \"IPv4 to the guest's addresses\"",
     );
+    has("elements = { 172.16.0.10 : 0x001d9a21 }");
+    has("elements = { 172.16.0.10 . 0x001d9a21 }");
+    has("meta mark set ip saddr map @owners ip daddr . meta mark @owned meta mark set");
     has("iifname != \"banger0\" accept comment \"not from the bridge\"");
     has("icmp type 8 ip daddr 172.16.0.1 accept");
     has("ip daddr 169.254.0.0/16 counter packets 0 bytes 0 drop");
@@ -57,6 +60,12 @@ fn whatever_an_administrator_did_to_them_they_are_set_right_and_others_are_not_t
     set_right("nft delete table bridge banger");
     set_right("nft flush chain bridge banger from_guests");
     set_right("nft flush set bridge banger guests");
+    set_right("nft flush map inet banger owners");
+    set_right("nft add element inet banger owned '{ 172.16.0.11 . 1940001 }'");
+    set_right(
+        "nft delete element inet banger owners '{ 172.16.0.11 }'; \
+         nft add element inet banger owners '{ 172.16.0.11 : 1940001 }'",
+    );
     set_right("nft add rule inet banger input accept comment mine");
     set_right("nft insert rule inet banger input accept");
     set_right(
@@ -100,6 +109,13 @@ fn what_is_there_is_only_changed_by_elements() {
         let there = sh("nft list set bridge banger guests | grep -o '172.16.0.[0-9]*' || true");
         let wanted: BTreeSet<_> = some.iter().map(|guest| guest.address.to_string()).collect();
         assert_eq!(there.lines().map(str::to_owned).collect::<BTreeSet<_>>(), wanted);
+        for (kind, set) in [("map", "owners"), ("set", "owned")] {
+            let line = format!(
+                "nft list {kind} inet banger {set} | grep -o '172.16.0.[0-9]* [:.] 0x001d9a21' | cut -d ' ' -f 1 || true"
+            );
+            let there = sh(&line);
+            assert_eq!(there.lines().map(str::to_owned).collect::<BTreeSet<_>>(), wanted, "{set}");
+        }
         let neighbours = sh("ip neigh show dev banger0 nud permanent | cut -d ' ' -f 1 | sort");
         assert_eq!(neighbours.lines().map(str::to_owned).collect::<BTreeSet<_>>(), wanted);
     }

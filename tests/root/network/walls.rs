@@ -1,4 +1,4 @@
-//! What guests do not reach: each other, the host's services, what is another's.
+//! What guests do not reach: those of other owners, the host's services, what is another's.
 
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::time::Duration;
@@ -12,14 +12,14 @@ use super::place::{ANN, BEN, Card, GATEWAY, SOON, bridge, gateway, guest, name, 
 const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 
 #[test]
-fn guests_do_not_reach_each_other_by_any_way() {
+fn guests_of_two_owners_do_not_reach_each_other_by_any_way() {
     alone!();
-    let (own, same_owner, other) = (guest(ANN, 10), guest(ANN, 11), guest(BEN, 12));
-    bridge(true, &[own, same_owner, other]);
+    let (own, one, other) = (guest(ANN, 10), guest(BEN, 11), guest(BEN, 12));
+    bridge(true, &[own, one, other]);
     sh("sysctl -q net.ipv4.ip_forward=1");
     let mut card = Card::of(own);
-    let mut others = [Card::of(same_owner), Card::of(other)];
-    for (to, hears) in [same_owner, other].into_iter().zip(&mut others) {
+    let mut others = [Card::of(one), Card::of(other)];
+    for (to, hears) in [one, other].into_iter().zip(&mut others) {
         let addresses = (own.address, to.address);
         for hardware in [to.hardware(), EVERYBODY, gateway(), [1, 0, 0x5e, 0, 0, 1]] {
             card.send(&Frame::udp((hardware, own.hardware()), addresses, 9, "neighbour"));
@@ -39,7 +39,7 @@ fn guests_do_not_reach_each_other_by_any_way() {
         assert!(heard.is_empty(), "{heard:?}");
     }
     let dropped =
-        sh("nft list chain inet banger forward | grep 'each other' | grep -o 'packets [0-9]*'");
+        sh("nft list chain inet banger forward | grep 'no others' | grep -o 'packets [0-9]*'");
     // Of each pair only what went to the bridge's own address came so far.
     assert_eq!(dropped, "packets 2");
     // Nor does anybody hear what is for everybody, from the host.
@@ -47,9 +47,64 @@ fn guests_do_not_reach_each_other_by_any_way() {
     host.set_broadcast(true).unwrap();
     host.send_to(b"everybody", ("172.16.0.255", 9)).unwrap();
     for (at, hears) in others.iter_mut().enumerate() {
-        hears.send(&good_ping([same_owner, other][at], 77));
+        hears.send(&good_ping([one, other][at], 77));
         hears.expect("an answer", |frame| frame.answers(77));
         assert!(!hears.rest().iter().any(|frame| frame.has("everybody")));
+    }
+}
+
+/// The host is the way, also where it forwards nothing else: ports stay isolated.
+#[test]
+fn guests_of_one_owner_reach_each_other_by_address_and_by_nothing_else() {
+    alone!();
+    for nat in [false, true] {
+        let (own, friend, other) = (guest(ANN, 10), guest(ANN, 11), guest(BEN, 12));
+        let linux = bridge(nat, &[own, friend, other]);
+        sh(&format!("sysctl -q net.ipv4.ip_forward={}", u8::from(nat)));
+        // Writing that one writes those of all interfaces.
+        linux.make_bridge(banger_roothelper::Pool::DEFAULT).unwrap();
+        let (mut card, mut hears, mut else_) = (Card::of(own), Card::of(friend), Card::of(other));
+        let addresses = (own.address, friend.address);
+        // It asks for its friend, and the host answers with its own address of hardware.
+        card.send(&Frame::arp(
+            (EVERYBODY, own.hardware()),
+            1,
+            (own.hardware(), own.address),
+            friend.address,
+        ));
+        let answer = [&gateway()[..], &friend.address.octets()].concat();
+        card.expect("the host's answer", |Frame(frame)| {
+            frame.get(12..14) == Some(&[8, 6]) && frame.get(22..32) == Some(&answer[..])
+        });
+        for hardware in [friend.hardware(), EVERYBODY, [1, 0, 0x5e, 0, 0, 1]] {
+            card.send(&Frame::udp((hardware, own.hardware()), addresses, 9, "straight"));
+        }
+        card.send(&Frame::udp((gateway(), own.hardware()), addresses, 9, "by the host"));
+        hears.expect("the friend", |frame| frame.has("by the host"));
+        let back = (friend.address, own.address);
+        hears.send(&Frame::udp((gateway(), friend.hardware()), back, 1234, "and back"));
+        card.expect("the answer", |frame| frame.has("and back"));
+        assert!(!hears.rest().iter().any(|frame| frame.has("straight")));
+        // Whose an address is counts, and not which it is.
+        let mut sold = friend;
+        sold.ownership = other.ownership;
+        linux.set_rules(&rules(nat, &[own, sold, other])).unwrap();
+        linux.set_rules(&rules(nat, &[own, friend, other])).unwrap();
+        card.send(&Frame::udp((gateway(), own.hardware()), addresses, 9, "once more"));
+        hears.expect("the friend", |frame| frame.has("once more"));
+        linux.set_rules(&rules(nat, &[own, other])).unwrap();
+        card.send(&Frame::udp((gateway(), own.hardware()), addresses, 9, "no more"));
+        card.send(&good_ping(own, 5));
+        card.expect("an answer", |frame| frame.answers(5));
+        assert!(!hears.rest().iter().any(|frame| frame.has("no more")));
+        assert!(else_.rest().is_empty());
+        for card in [card, hears, else_] {
+            card.close();
+        }
+        for tap in linux.wiring().unwrap().taps {
+            linux.remove_tap(tap).unwrap();
+        }
+        linux.remove_network().unwrap();
     }
 }
 

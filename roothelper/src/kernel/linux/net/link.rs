@@ -138,8 +138,11 @@ pub(super) fn make_bridge(netlink: &mut Netlink, hardware: [u8; 6]) -> Result<()
 }
 
 /// `IPV4_DEVCONF_*`, as numbers of `IFLA_INET_CONF`: accept_redirects, secure_redirects, send_redirects, rp_filter,
-/// accept_source_route, arp_ignore, drop_unicast_in_l2_multicast. What a sysctl would be written for.
-const BRIDGE_IPV4: [(u16, u32); 7] = [(4, 0), (5, 0), (6, 0), (8, 1), (9, 0), (19, 1), (30, 1)];
+/// accept_source_route, arp_ignore, drop_unicast_in_l2_multicast. What a sysctl would be written for. Of the bridge also
+/// forwarding, of what comes from it, and proxy_arp_pvlan, by which the host is the way from guest to guest: the rules say
+/// for whom.
+const BRIDGE_IPV4: [(u16, u32); 9] =
+    [(1, 1), (4, 0), (5, 0), (6, 0), (8, 1), (9, 0), (19, 1), (25, 1), (30, 1)];
 /// A tap has no address: whatever is for one of the host's is not for it (arp_ignore 8).
 const TAP_IPV4: [(u16, u32); 7] = [(4, 0), (5, 0), (6, 0), (8, 1), (9, 0), (19, 8), (30, 1)];
 

@@ -10,6 +10,7 @@ const VERDICT: u32 = 0;
 /// `NFT_META_*`: what is known of a packet beside its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Meta {
+    Mark = 3,
     InName = 6,
     OutName = 7,
     Family = 15,
@@ -37,12 +38,29 @@ pub(super) enum Connection {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Expression {
     Load(Meta, u32),
-    Bytes { base: Base, at: u32, length: u32, to: u32 },
+    Store(Meta, u32),
+    Bytes {
+        base: Base,
+        at: u32,
+        length: u32,
+        to: u32,
+    },
     Track(Connection, u32),
-    And { register: u32, mask: [u8; 4] },
+    And {
+        register: u32,
+        mask: [u8; 4],
+    },
     Equal(u32, Vec<u8>),
     Differs(u32, Vec<u8>),
-    In { set: &'static str, register: u32 },
+    In {
+        set: &'static str,
+        register: u32,
+    },
+    /// What a map has for the register's value; where it has nothing, the rule ends.
+    Find {
+        map: &'static str,
+        register: u32,
+    },
     Count,
     Accept,
     Drop,
@@ -61,12 +79,12 @@ impl Expression {
 
     const fn name(&self) -> &'static str {
         match self {
-            Self::Load(..) => "meta",
+            Self::Load(..) | Self::Store(..) => "meta",
             Self::Bytes { .. } => "payload",
             Self::Track(..) => "ct",
             Self::And { .. } => "bitwise",
             Self::Equal(..) | Self::Differs(..) => "cmp",
-            Self::In { .. } => "lookup",
+            Self::In { .. } | Self::Find { .. } => "lookup",
             Self::Count => "counter",
             Self::Accept | Self::Drop => "immediate",
             Self::Masquerade => "masq",
@@ -79,6 +97,10 @@ impl Expression {
             Self::Load(what, to) => {
                 data.put_be32(1, *to);
                 data.put_be32(2, *what as u32);
+            }
+            Self::Store(what, from) => {
+                data.put_be32(2, *what as u32);
+                data.put_be32(3, *from);
             }
             Self::Bytes { base, at, length, to } => {
                 for (kind, value) in [(1, *to), (2, *base as u32), (3, *at), (4, *length)] {
@@ -101,6 +123,11 @@ impl Expression {
             Self::In { set, register } => {
                 data.put_text(1, set);
                 data.put_be32(2, *register);
+            }
+            Self::Find { map, register } => {
+                data.put_text(1, map);
+                data.put_be32(2, *register);
+                data.put_be32(3, *register);
             }
             Self::Accept => verdict(data, 1),
             Self::Drop => verdict(data, 0),

@@ -1,4 +1,4 @@
-//! nf_tables: two tables of ours, each made as a whole; then only elements of one set come and go.
+//! nf_tables: two tables of ours, each made as a whole; then only elements of their sets come and go.
 
 mod expression;
 mod ruleset;
@@ -9,8 +9,8 @@ use std::io;
 
 use super::netlink::{Attributes, Message, Netlink, NetlinkError};
 use crate::kernel::network::Rules;
-use ruleset::{GUESTS, ruleset};
-use table::{Element, Table};
+use ruleset::ruleset;
+use table::{Element, SETS, Set, Table};
 
 /// `NFNL_SUBSYS_NFTABLES`, which is the upper byte of every kind.
 const SUBSYSTEM: u16 = 10;
@@ -40,13 +40,16 @@ fn message(kind: u16, flags: u16, family: u8) -> Message {
 /// Makes the tables say what the rules are to be, in one step: packets see the old rules or the new.
 pub(super) fn set(netfilter: &mut Netlink, rules: &Rules) -> Result<(), NetlinkError> {
     let tables = ruleset(rules);
-    let wanted: BTreeSet<_> = rules.guests.iter().map(|guest| Element::of(*guest)).collect();
+    let wanted: BTreeSet<_> = rules.guests.iter().flat_map(|guest| Element::of(*guest)).collect();
     let mut whole = true;
     for table in &tables {
         whole &= seen(netfilter, table)?;
     }
     if whole {
-        let there = elements(netfilter)?;
+        let mut there = BTreeSet::new();
+        for set in SETS {
+            there.extend(elements(netfilter, set)?);
+        }
         let mut batch = Vec::new();
         table::put_elements(&mut batch, DELSETELEM, 0, there.difference(&wanted));
         table::put_elements(&mut batch, NEWSETELEM, CREATE, wanted.difference(&there));
@@ -115,17 +118,20 @@ fn seen(netfilter: &mut Netlink, table: &Table) -> Result<bool, NetlinkError> {
     Ok(mark == table.mark && there == wanted.collect::<Vec<_>>())
 }
 
-/// Who may use the bridge now.
-fn elements(netfilter: &mut Netlink) -> Result<BTreeSet<Element>, NetlinkError> {
-    let mut question = message(GETSETELEM, 0, ruleset::BRIDGE);
+/// What is in a set now.
+fn elements(netfilter: &mut Netlink, set: Set) -> Result<Vec<Element>, NetlinkError> {
+    let mut question = message(GETSETELEM, 0, set.family);
     // NFTA_SET_ELEM_LIST_TABLE, _SET.
     question.put_text(1, NAME);
-    question.put_text(2, GUESTS);
+    question.put_text(2, set.name);
     let read = |body: &[u8]| {
-        // NFTA_SET_ELEM_LIST_ELEMENTS: each NFTA_LIST_ELEM has an NFTA_SET_ELEM_KEY with an NFTA_DATA_VALUE.
+        // NFTA_SET_ELEM_LIST_ELEMENTS: each NFTA_LIST_ELEM has an NFTA_SET_ELEM_KEY, and in a map _DATA, with an
+        // NFTA_DATA_VALUE.
         let list = Attributes::after(body, 4).inside(3);
-        let keys = list.map(|(_, element)| Attributes::after(element, 0).inside(1).find(1));
-        Some(keys.filter_map(|key| Element::read(key?)).collect::<Vec<_>>())
+        let parts = list.map(|(_, element)| {
+            [1, 2].map(|part| Attributes::after(element, 0).inside(part).find(1))
+        });
+        Some(parts.filter_map(|[key, data]| Element::read(set, key?, data)).collect::<Vec<_>>())
     };
     Ok(netfilter.list(&question, read)?.into_iter().flatten().collect())
 }

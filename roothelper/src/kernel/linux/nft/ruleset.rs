@@ -6,7 +6,7 @@
 //! | `bridge banger` | to a tap | IPv4 and ARP to the guest's own two addresses |
 //! | `inet banger` | prerouting | nothing that a tap gives the host past the bridge; of the bridge, IPv4 |
 //! | `inet banger` | input | of the bridge: answers, and a ping of the bridge's address |
-//! | `inet banger` | forward | nothing, with `nat` guests to others and their answers, but not among guests |
+//! | `inet banger` | forward | guests of one owner to each other; with `nat` guests to others and their answers |
 //! | `inet banger` | postrouting | with `nat`: masqueraded |
 
 use std::net::Ipv4Addr;
@@ -14,15 +14,13 @@ use std::net::Ipv4Addr;
 use sha2::{Digest, Sha256};
 
 use super::expression::{Base, Connection, Expression, FIRST, Meta};
-use super::table::{Chain, Rule, Table};
+use super::table::{Chain, GUESTS, OWNED, OWNERS, Rule, Table};
 use crate::kernel::linux::net::TAP_GROUP;
 use crate::kernel::network::{self, Rules};
 
 /// `NFPROTO_*`.
 pub(super) const INET: u8 = 1;
 pub(super) const BRIDGE: u8 = 7;
-/// The set of those who may use the bridge.
-pub(super) const GUESTS: &str = "guests";
 /// What the marks of all our tables begin with.
 const MARK: &str = "banger's VMs: ";
 
@@ -104,7 +102,7 @@ fn of_guest(tap: Meta, hardware: (Base, u32), address: u32) -> Vec<Expression> {
         Expression::Load(tap, FIRST),
         Expression::Bytes { base, at, length: 6, to: FIRST + 4 },
         Expression::Bytes { base: Base::Network, at: address, length: 4, to: FIRST + 6 },
-        Expression::In { set: GUESTS, register: FIRST },
+        Expression::In { set: GUESTS.name, register: FIRST },
     ]
 }
 
@@ -202,6 +200,23 @@ fn address(at: u32, mask: Ipv4Addr, network: Ipv4Addr) -> Vec<Expression> {
     ]
 }
 
+/// The one who sends and the one it is for, by addresses that the bridge has looked at, are of one owner. Between the two
+/// the owner is the packet's mark, since rules that people can read have no other place for it.
+fn of_one_owner() -> Vec<Expression> {
+    let address = |at| Expression::Bytes { base: Base::Network, at, length: 4, to: FIRST };
+    vec![
+        address(12),
+        Expression::Find { map: OWNERS.name, register: FIRST },
+        Expression::Store(Meta::Mark, FIRST),
+        address(16),
+        Expression::Load(Meta::Mark, FIRST + 1),
+        Expression::In { set: OWNED.name, register: FIRST },
+        Expression::Load(Meta::Mark, FIRST),
+        Expression::And { register: FIRST, mask: [0; 4] },
+        Expression::Store(Meta::Mark, FIRST),
+    ]
+}
+
 fn host(rules: &Rules) -> Vec<Chain> {
     let bridge = bridge();
     let ipv4 = || meta(Meta::Family, &[FAMILY_IPV4]);
@@ -244,6 +259,10 @@ fn host(rules: &Rules) -> Vec<Chain> {
         "not of the bridge",
         vec![not_meta(Meta::InName, &bridge), not_meta(Meta::OutName, &bridge), accept()],
     )];
+    // Ports are isolated: it goes by the host, which answers for every address of the bridge's when it is asked.
+    let among = [meta(Meta::InName, &bridge), meta(Meta::OutName, &bridge), ipv4()];
+    let among = among.into_iter().chain([of_one_owner(), accept()]).collect();
+    forward.push(rule("guests of one owner reach each other", among));
     if rules.nat {
         forward.extend(to_others(&bridge));
     } else {
@@ -274,10 +293,7 @@ fn to_others(bridge: &[u8]) -> Vec<Rule> {
     let (mask, local) = (Ipv4Addr::new(255, 255, 0, 0), Ipv4Addr::new(169, 254, 0, 0));
     let metadata = vec![meta(Meta::Family, &[FAMILY_IPV4]), address(16, mask, local), deny()];
     vec![
-        rule(
-            "guests do not reach each other",
-            vec![meta(Meta::InName, bridge), meta(Meta::OutName, bridge), deny()],
-        ),
+        rule("no others do", vec![meta(Meta::InName, bridge), meta(Meta::OutName, bridge), deny()]),
         rule("answers to guests", vec![meta(Meta::OutName, bridge), answers(), accept()]),
         rule("nobody else reaches guests", vec![meta(Meta::OutName, bridge), deny()]),
         rule("no metadata service", metadata),

@@ -1,7 +1,6 @@
 //! Tables, chains, rules and elements as messages.
 
 use super::expression::Expression;
-use super::ruleset::GUESTS;
 use super::{
     APPEND, CREATE, DELTABLE, NAME, NEWCHAIN, NEWRULE, NEWSET, NEWTABLE, message, ruleset,
 };
@@ -37,38 +36,77 @@ pub(super) struct Rule {
     pub(super) expressions: Vec<Expression>,
 }
 
-/// Bytes of an element: an interface's name, an address of hardware in whole words, an address.
+/// A set of ours, or a map, which has a uid for each of its keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Set {
+    pub(super) family: u8,
+    pub(super) name: &'static str,
+    /// The types of a key's parts, as `nft` numbers them.
+    types: u32,
+    /// Bytes of a key.
+    length: usize,
+    map: bool,
+}
+
+/// `ipv4_addr`, `ether_addr`, `mark`, `ifname`: each six bits of a set's types.
+const ADDRESS: u32 = 7;
+const HARDWARE: u32 = 9;
+const MARK: u32 = 19;
+const INTERFACE: u32 = 41;
 const NAME_BYTES: usize = 16;
-const KEY: usize = NAME_BYTES + 8 + 4;
-/// The types `ifname`, `ether_addr` and `ipv4_addr` one after the other, as `nft` numbers them.
-const KEY_TYPE: u32 = 41 << 12 | 9 << 6 | 7;
+
+/// Who may use the bridge: an interface's name, an address of hardware in whole words, an address.
+pub(super) const GUESTS: Set = Set {
+    family: ruleset::BRIDGE,
+    name: "guests",
+    types: INTERFACE << 12 | HARDWARE << 6 | ADDRESS,
+    length: NAME_BYTES + 8 + 4,
+    map: false,
+};
+/// Whose the VM with an address is.
+pub(super) const OWNERS: Set =
+    Set { family: ruleset::INET, name: "owners", types: ADDRESS, length: 4, map: true };
+/// Every address with its owner.
+pub(super) const OWNED: Set =
+    Set { family: ruleset::INET, name: "owned", types: ADDRESS << 6 | MARK, length: 8, map: false };
+pub(super) const SETS: [Set; 3] = [GUESTS, OWNERS, OWNED];
+
 /// Elements of one message, whose list must not be longer than 64 KiB.
 const AT_ONCE: usize = 512;
 
-/// A guest who may use the bridge: by this tap, with these addresses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Element([u8; KEY]);
+/// Something in a set.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Element {
+    set: Set,
+    key: Vec<u8>,
+    data: Option<[u8; 4]>,
+}
 
 impl Element {
-    pub(super) fn of(guest: Guest) -> Self {
-        let mut key = [0; KEY];
-        let name = Names::of(guest.ownership).tap;
+    /// What is in each set for a guest: by this tap, with these addresses, of this owner.
+    pub(super) fn of(guest: Guest) -> [Self; 3] {
+        let address = guest.address.octets();
+        let uid = guest.ownership.uid.get().to_ne_bytes();
+        let mut key = Names::of(guest.ownership).tap.into_bytes();
         // A name is of at most 15 bytes.
-        let name = name.bytes().take(NAME_BYTES - 1).enumerate();
-        let hardware = guest.hardware().into_iter().enumerate();
-        let address = guest.address.octets().into_iter().enumerate();
-        let hardware = hardware.map(|(at, byte)| (NAME_BYTES + at, byte));
-        let address = address.map(|(at, byte)| (NAME_BYTES + 8 + at, byte));
-        for (at, byte) in name.chain(hardware).chain(address) {
-            if let Some(to) = key.get_mut(at) {
-                *to = byte;
-            }
-        }
-        Self(key)
+        key.resize(NAME_BYTES, 0);
+        key.extend(guest.hardware());
+        key.extend([0; 2]);
+        key.extend(address);
+        [
+            Self { set: GUESTS, key, data: None },
+            Self { set: OWNERS, key: address.to_vec(), data: Some(uid) },
+            Self { set: OWNED, key: [address, uid].concat(), data: None },
+        ]
     }
 
-    pub(super) fn read(key: &[u8]) -> Option<Self> {
-        Some(Self(key.try_into().ok()?))
+    pub(super) fn read(set: Set, key: &[u8], data: Option<&[u8]>) -> Option<Self> {
+        let data = match data {
+            Some(data) => Some(data.try_into().ok()?),
+            None => None,
+        };
+        let right = key.len() == set.length && data.is_some() == set.map;
+        right.then(|| Self { set, key: key.to_owned(), data })
     }
 }
 
@@ -119,8 +157,10 @@ impl Table {
     /// Makes it.
     pub(super) fn make(&self, batch: &mut Vec<Message>) {
         batch.push(self.marked());
-        if self.family == ruleset::BRIDGE {
-            batch.push(guests());
+        for (number, set) in (1..).zip(SETS) {
+            if set.family == self.family {
+                batch.push(made(set, number));
+            }
         }
         for chain in &self.chains {
             let mut made = message(NEWCHAIN, CREATE, self.family);
@@ -147,19 +187,27 @@ impl Table {
     }
 }
 
-/// The set of those who may use the bridge.
-fn guests() -> Message {
-    let mut set = message(NEWSET, CREATE, ruleset::BRIDGE);
-    // NFTA_SET_TABLE, _NAME, _FLAGS, _KEY_TYPE, _KEY_LEN, _ID.
-    set.put_text(1, NAME);
-    set.put_text(2, GUESTS);
-    for (kind, value) in [(3, 0), (4, KEY_TYPE), (5, KEY as u32), (10, 1)] {
-        set.put_be32(kind, value);
+/// A set, empty.
+fn made(set: Set, number: u32) -> Message {
+    let mut made = message(NEWSET, CREATE, set.family);
+    // NFTA_SET_TABLE, _NAME, _FLAGS with NFT_SET_MAP, _KEY_TYPE, _KEY_LEN, _ID; of a map _DATA_TYPE, _DATA_LEN, _USERDATA.
+    made.put_text(1, NAME);
+    made.put_text(2, set.name);
+    let flags = if set.map { 8 } else { 0 };
+    for (kind, value) in [(3, flags), (4, set.types), (5, set.length as u32), (10, number)] {
+        made.put_be32(kind, value);
     }
-    set
+    if set.map {
+        made.put_be32(6, MARK);
+        made.put_be32(7, 4);
+        // For nft: NFTNL_UDATA_SET_DATABYTEORDER, its length, BYTEORDER_HOST_ENDIAN.
+        let [a, b, c, d] = 1_u32.to_ne_bytes();
+        made.put(13, &[1, 4, a, b, c, d]);
+    }
+    made
 }
 
-/// Adds or removes elements.
+/// Adds or removes elements, which come in the order of their sets.
 pub(super) fn put_elements<'a>(
     batch: &mut Vec<Message>,
     kind: u16,
@@ -167,17 +215,25 @@ pub(super) fn put_elements<'a>(
     elements: impl Iterator<Item = &'a Element>,
 ) {
     let elements: Vec<_> = elements.collect();
-    for some in elements.chunks(AT_ONCE) {
-        let mut change = message(kind, flags, ruleset::BRIDGE);
-        // NFTA_SET_ELEM_LIST_TABLE, _SET, _ELEMENTS: NFTA_LIST_ELEM, NFTA_SET_ELEM_KEY, NFTA_DATA_VALUE.
-        change.put_text(1, NAME);
-        change.put_text(2, GUESTS);
-        change.nest(3, |list| {
-            for Element(key) in some {
-                list.nest(1, |element| element.nest(1, |data| data.put(1, key)));
-            }
-        });
-        batch.push(change);
+    for of_set in elements.chunk_by(|one, other| one.set == other.set) {
+        for some in of_set.chunks(AT_ONCE) {
+            let Some(Element { set, .. }) = some.first() else { continue };
+            let mut change = message(kind, flags, set.family);
+            // NFTA_SET_ELEM_LIST_TABLE, _SET, _ELEMENTS: NFTA_LIST_ELEM, NFTA_SET_ELEM_KEY and _DATA, NFTA_DATA_VALUE.
+            change.put_text(1, NAME);
+            change.put_text(2, set.name);
+            change.nest(3, |list| {
+                for Element { key, data, .. } in some {
+                    list.nest(1, |element| {
+                        element.nest(1, |value| value.put(1, key));
+                        if let Some(data) = data {
+                            element.nest(2, |value| value.put(1, data));
+                        }
+                    });
+                }
+            });
+            batch.push(change);
+        }
     }
 }
 
@@ -191,11 +247,22 @@ mod tests {
     fn an_element_is_a_name_and_two_addresses_in_whole_words() {
         let vm = "67e55044-10b1-426f-9247-bb680e5fe0c8".parse().unwrap();
         let ownership = Ownership { uid: OwnerUid::new(1000).unwrap(), vm };
-        let Element(key) = Element::of(Guest { ownership, address: [172, 16, 0, 9].into() });
+        let elements = Element::of(Guest { ownership, address: [172, 16, 0, 9].into() });
+        let [Element { key, .. }, owner, owned] = &elements;
         assert_eq!(&key[..15], Names::of(ownership).tap.as_bytes());
         assert_eq!(key[15..], [0, 2, 0x62, 172, 16, 0, 9, 0, 0, 172, 16, 0, 9]);
-        assert_eq!(Element::read(&key), Some(Element(key)));
-        assert_eq!(Element::read(&key[1..]), None);
+        let uid = 1000_u32.to_ne_bytes();
+        assert_eq!((&owner.key[..], owner.data), (&[172, 16, 0, 9][..], Some(uid)));
+        assert_eq!(owned.key, [[172, 16, 0, 9], uid].concat());
+        for (set, element) in SETS.into_iter().zip(&elements) {
+            let Element { key, data, .. } = element;
+            let data = data.as_ref().map(<[u8; 4]>::as_slice);
+            assert_eq!(key.len(), set.length);
+            assert_eq!(Element::read(set, key, data).as_ref(), Some(element));
+            assert_eq!(Element::read(set, &key[1..], data), None);
+            assert_eq!(Element::read(set, key, Some(&[1])), None);
+        }
+        assert_eq!(Element::read(OWNERS, &owner.key, None), None);
     }
 
     #[test]
