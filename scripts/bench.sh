@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Measures `banger vm run --rm -- true` and the ext4 engine beside its peers, and records both in docs/performance.md.
+# Measures `banger vm run --rm -- true`, the ext4 engine beside its peers, and the root helper beside what a person
+# types, and records all of it in docs/performance.md.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/ready.sh
@@ -93,5 +94,36 @@ CARGO_TARGET_DIR=target/bench-build cargo run --quiet --release --locked --manif
     echo
     cat target/bench/tables.md
 } | put_section "the engine"
+
+# In the machine that has device-mapper and systemd, which a kernel without KVM makes slow for both sides alike.
+say "the root helper beside losetup, dmsetup, debugfs and ip"
+need_packages test
+cargo build --quiet --release --locked -p banger-tests --bin banger-ask
+cargo build --quiet --profile helper --locked -p banger-roothelper
+programs=target/bench/programs
+mkdir -p "$programs"
+cp target/release/{banger,bangerd,banger-ask} target/helper/banger-roothelper "$programs"
+# The testbed is made where there is none yet.
+cargo build --workspace --locked --quiet
+said=target/bench/helper.said
+: >"$said"
+for test in a_patched_snapshot_beside_losetup_dmsetup_and_debugfs \
+    the_start_of_a_vm_beside_losetup_dmsetup_debugfs_and_ip; do
+    # Each in a thread that has its name.
+    BANGER_PROGRAMS=$PWD/$programs BANGER_ROUNDS=${BANGER_ROUNDS:-15} \
+        cargo test --quiet --locked -p banger-tests --test testbed -- --test-threads=2 --nocapture --exact "times::$test" \
+        >>"$said" 2>&1 || fail "the helper was not measured" "$(tail -n 20 "$said")" "make bench"
+done
+# A test that cannot run where it is says so and passes.
+grep -q '^RESULT times ' "$said" || fail "the helper was not measured" "$(grep -m 1 SKIPPED "$said")" "see what it says"
+table=target/bench/helper.md
+CARGO_TARGET_DIR=target/bench-build cargo run --quiet --release --locked --manifest-path bench/Cargo.toml -- \
+    helper --docs docs --said "$said" ${BANGER_ACCEPT:+--accept} >"$table" || worse=1
+[ -s "$table" ] || fail "the helper was not measured to the end" "see above" "make bench"
+{
+    echo "$machine; in the testbed, whose kernel is $(sed -n 's/^RESULT kernel: //p' "$said" | head -n 1); in milliseconds."
+    echo
+    cat "$table"
+} | put_section "the helper"
 cat "$record"
 exit "$worse"

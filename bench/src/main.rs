@@ -4,6 +4,7 @@
 //! are timed alike; what a process that does nothing takes is measured beside them.
 
 mod goals;
+mod helper;
 mod measure;
 mod record;
 mod report;
@@ -39,6 +40,18 @@ enum Command {
         #[arg(long)]
         accept: bool,
     },
+    /// Records what tests in the testbed said of the root helper beside what a person types
+    Helper {
+        /// Folder of `performance.json`
+        #[arg(long, default_value = "docs")]
+        docs: PathBuf,
+        /// What the tests said
+        #[arg(long)]
+        said: PathBuf,
+        /// Takes the new ratios for the record although some are worse
+        #[arg(long)]
+        accept: bool,
+    },
     /// Does one thing that is measured, and says how much memory it took
     #[command(subcommand)]
     Side(side::Side),
@@ -47,6 +60,11 @@ enum Command {
 fn main() -> Result<ExitCode> {
     match Command::parse() {
         Command::Side(side) => side.run().map(|()| ExitCode::SUCCESS),
+        Command::Helper { docs, said, accept } => {
+            let (text, judged) = helper::read(&std::fs::read_to_string(said)?)?;
+            print!("{text}");
+            told(&record::compare(&docs.join("performance.json"), &judged, accept)?)
+        }
         Command::Run { docs, at, only, rounds, accept } => {
             let measured = works::measure_all(&at, only.as_deref(), rounds)?;
             let judged = goals::judge(&measured);
@@ -58,10 +76,15 @@ fn main() -> Result<ExitCode> {
             std::fs::write(docs.join("performance.svg"), report::plot(&measured))?;
             let worse = record::compare(&docs.join("performance.json"), &judged, accept)?;
             std::fs::write(at.join("tables.md"), text)?;
-            for line in &worse {
-                eprintln!("worse than recorded: {line}");
-            }
-            Ok(if worse.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+            told(&worse)
         }
     }
+}
+
+/// Says what is worse than recorded, which is a failure.
+fn told(worse: &[String]) -> Result<ExitCode> {
+    for line in worse {
+        eprintln!("worse than recorded: {line}");
+    }
+    Ok(if worse.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

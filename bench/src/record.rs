@@ -17,7 +17,11 @@ pub fn compare(path: &Path, judged: &[Judged], accept: bool) -> Result<Vec<Strin
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
         Err(error) => return Err(error.into()),
     };
-    let mut now = BTreeMap::new();
+    // What was not measured this time stays.
+    let measured =
+        |name: &str| judged.iter().any(|one| name.starts_with(&format!("{} / ", one.work)));
+    let mut now: BTreeMap<String, f64> =
+        recorded.clone().into_iter().filter(|(name, _)| !measured(name)).collect();
     let mut worse = Vec::new();
     for judged in judged {
         let name = format!("{} / {}", judged.work, judged.other);
@@ -52,4 +56,8 @@ fn only_what_is_clearly_worse_is_told_and_nothing_is_recorded_then() {
     assert!(std::fs::read_to_string(&path).unwrap().contains("1.0"), "the best stays");
     assert!(compare(&path, &judged(1.5), true).unwrap().is_empty());
     assert!(std::fs::read_to_string(&path).unwrap().contains("1.5"));
+    let other = [Judged { work: "w2", other: "o", what: "net", most: 1.0, ratio: 0.5 }];
+    assert!(compare(&path, &other, false).unwrap().is_empty());
+    let both = std::fs::read_to_string(&path).unwrap();
+    assert!(both.contains("1.5") && both.contains("0.5"), "what was not measured stays: {both}");
 }

@@ -12,6 +12,7 @@ mod owning;
 mod packaging;
 mod snapshot;
 mod system;
+mod times;
 mod vm;
 
 use std::process::Command;

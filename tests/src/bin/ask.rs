@@ -1,10 +1,12 @@
 //! Asks the root helper, as whoever runs it, and prints what it says:
-//! `banger-ask describe|check|detach|attach-network|detach-network`, or `banger-ask life VM BASE TEXT keep|discard`.
+//! `banger-ask describe|check|detach|attach-network|detach-network`, `banger-ask life VM BASE TEXT keep|discard`,
+//! or `banger-ask beat VM BASE`.
 
 use std::fs::File;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Instant;
 
 use banger_proto::roothelper::{
     AttachSnapshot, DetachSnapshot, Ext4Operation, Ext4Owner, Ext4Write, HelperDescription,
@@ -52,6 +54,7 @@ async fn ask(what: &str) -> Result<(), Refusal> {
             );
         }
         "life" => life(helper).await?,
+        "beat" => beat(helper).await?,
         "detach-network" => println!("{:?}", helper.detach_network(of_vm()).await?),
         _ => panic!("there is no such call: {what:?}"),
     }
@@ -69,11 +72,7 @@ async fn life(mut helper: RootHelper) -> Result<(), Refusal> {
     let device = helper.clone().attach_snapshot(request, base).await?.device;
     println!("attached");
     let owner = Ext4Owner { mode: FileMode::new(0o644).expect("a mode"), uid: 0, gid: 0 };
-    let file = |n| Ext4Write {
-        path: GuestPath::new(format!("/etc/f{n}")).expect("a path"),
-        operation: Ext4Operation::File { content: text.clone().into_bytes(), owner },
-    };
-    let writes = (0..8).map(file).collect();
+    let writes = eight_files(&text, owner);
     match helper.write_ext4_files(WriteExt4 { device, writes, interaction }).await? {
         WriteOutcome::Applied { .. } => println!("applied"),
         WriteOutcome::NotApplied { chain, .. } => println!("not applied\n{chain:?}"),
@@ -86,6 +85,42 @@ async fn life(mut helper: RootHelper) -> Result<(), Refusal> {
     if word(5) == "discard" {
         helper.discard_overlay(OfVm { vm, interaction }).await?;
         println!("discarded");
+    }
+    Ok(())
+}
+
+fn eight_files(text: &str, owner: Ext4Owner) -> Vec<Ext4Write> {
+    let file = |n| Ext4Write {
+        path: GuestPath::new(format!("/etc/f{n}")).expect("a path"),
+        operation: Ext4Operation::File { content: text.to_owned().into_bytes(), owner },
+    };
+    (0..8).map(file).collect()
+}
+
+/// At every line that comes, a snapshot from its beginning to its end: each step with the
+/// milliseconds until it was answered.
+async fn beat(helper: RootHelper) -> Result<(), Refusal> {
+    let word = |n| std::env::args().nth(n).expect("an argument");
+    let (vm, base): (VmId, _) = (word(2).parse().expect("an id"), word(3));
+    let interaction = Interaction::Never;
+    let owner = Ext4Owner { mode: FileMode::new(0o644).expect("a mode"), uid: 0, gid: 0 };
+    for line in std::io::stdin().lines() {
+        let mut helper = helper.clone();
+        let text = line.expect("what comes is text") + "new";
+        let begun = Instant::now();
+        let ms = || begun.elapsed().as_secs_f64() * 1e3;
+        let file = Arc::new(File::open(&base).expect("the image is there").into());
+        let request = AttachSnapshot { vm, interaction, create_overlay: true, free_bytes: 0 };
+        let device = helper.clone().attach_snapshot(request, file).await?.device;
+        let attached = ms();
+        let writes = eight_files(&text, owner);
+        let outcome = helper.write_ext4_files(WriteExt4 { device, writes, interaction }).await?;
+        assert!(matches!(outcome, WriteOutcome::Applied { .. }), "{outcome:?}");
+        let patched = ms();
+        helper.detach_snapshot(DetachSnapshot { vm, diskseq: None, interaction }).await?;
+        let (patch, detach) = (patched - attached, ms() - patched);
+        println!("attach {attached:.3}, patch {patch:.3}, detach {detach:.3}");
+        helper.discard_overlay(OfVm { vm, interaction }).await?;
     }
     Ok(())
 }

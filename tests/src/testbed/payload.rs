@@ -38,10 +38,11 @@ impl Payload {
         payload
     }
 
-    /// The programs that this build made, in `bin`.
+    /// The programs that this build made, or those of the folder that measurements name, in `bin`.
     #[must_use]
     pub fn with_programs(mut self, names: &[&str]) -> Self {
-        let folder = crate::built();
+        let named = std::env::var_os("BANGER_PROGRAMS").map(PathBuf::from);
+        let folder = named.unwrap_or_else(crate::built);
         for name in names {
             let from = folder.join(name);
             assert!(from.exists(), "{name} is not built: use `make test`");
