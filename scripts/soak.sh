@@ -48,6 +48,14 @@ BANGER_NETWORK_KILLS=${BANGER_NETWORK_KILLS:-1000} \
 BANGER_PARALLEL_VMS=${BANGER_PARALLEL_VMS:-20} BANGER_PARALLEL_ROUNDS=${BANGER_PARALLEL_ROUNDS:-10} \
     proof "20 guests beside each other, 10 times" guests_live_beside_each_other_and_leave_nothing
 
+BANGER_PARALLEL_ROUNDS=${BANGER_PARALLEL_ROUNDS:-10} \
+    proof "20 guests on snapshots at once, under KVM, 10 times" twenty_guests_of_a_member_live_at_once_and_leave_nothing
+BANGER_VM_KILLS=${BANGER_VM_KILLS:-100} \
+    proof "bangerd, root helper and VMM killed while a VM starts, stops and goes" \
+    whatever_is_killed_while_a_vm_starts_stops_or_goes
+BANGER_VM_RESETS=${BANGER_VM_RESETS:-30} \
+    proof "a computer reset while a VM starts, stops and goes" a_computer_that_is_reset_while_a_vm_starts_stops_or_goes
+
 # Each part in a new home; the seed of one that fails brings it back.
 kills=${BANGER_SOAK_KILLS:-300}
 seed=${BANGER_SEED:-1}

@@ -4,6 +4,7 @@ mod asking;
 mod doctor;
 mod editing;
 mod files;
+mod guest;
 mod helper;
 mod kernel;
 mod kills;
@@ -13,6 +14,7 @@ mod packaging;
 mod snapshot;
 mod system;
 mod times;
+mod truth;
 mod vm;
 
 use std::process::Command;

@@ -17,13 +17,28 @@ pub fn with_fake(name: &str) {
     ));
 }
 
+/// The payload's images become this user's, who may open `/dev/kvm`.
+pub fn with_guests(name: &str) {
+    user(name);
+    sh(&format!(
+        "gpasswd --add {name} kvm; cd ~{name}; umask 077; mkdir -p .local/share/banger/images; \
+         chown -R {name}: .; mount /dev/vdc .local/share/banger/images; \
+         chown {name}: .local/share/banger/images; chmod 700 .local/share/banger/images"
+    ));
+}
+
 /// What a user's line of shell prints, errors and notices too.
 pub fn by(name: &str, line: &str) -> String {
-    sh(&format!(
+    sh(&format!("{} 2>&1", as_user(name, line)))
+}
+
+/// A line of shell that runs another as this user.
+pub fn as_user(name: &str, line: &str) -> String {
+    format!(
         "cd ~{name}; setpriv --reuid={name} --regid={name} --init-groups env -i HOME=$PWD USER={name} \
-         PATH=/payload/bin:/usr/sbin:/usr/bin:/sbin:/bin bash -euc '{}' 2>&1",
+         PATH=/payload/bin:/usr/sbin:/usr/bin:/sbin:/bin bash -euc '{}'",
         line.replace('\'', r"'\''")
-    ))
+    )
 }
 
 /// What banger tells of a VM of ann's.
@@ -65,5 +80,22 @@ pub fn wait_until_nothing_is_there() {
     while !devices().is_empty() {
         assert!(begun.elapsed() < Duration::from_secs(60), "still there: {}", devices());
         std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Everything that VMs are made of, after a moment to go: devices, overlays, taps, processes, folders.
+pub fn left_of_vms() -> String {
+    let look = || {
+        let processes = "pgrep -l 'qemu|passt|bwrap' || true";
+        let folders = "find ~ann/.local/state/banger/vms -mindepth 1 | head -5 || true";
+        [devices(), overlays(), sh(processes), sh(folders)].join("\n").trim().to_owned()
+    };
+    let begun = Instant::now();
+    loop {
+        let left = look();
+        if left.is_empty() || begun.elapsed() > Duration::from_secs(20) {
+            return left;
+        }
+        std::thread::sleep(Duration::from_millis(200));
     }
 }
