@@ -14,6 +14,7 @@ use crate::net::PortBook;
 use crate::spawn::Finder;
 use crate::store::{Claims, Images, Vms};
 use crate::verb::{Turns, blocking};
+use crate::vmlinux::Bench;
 use crate::vmm::Host;
 
 /// The daemon's surroundings.
@@ -31,6 +32,8 @@ pub struct Context {
     pub ports: Arc<PortBook>,
     /// Whose turn it is to boot under software emulation.
     pub turns: Turns,
+    /// Where kernels are unpacked.
+    pub(crate) bench: Bench,
     host: Mutex<Option<Arc<Host>>>,
 }
 
@@ -45,6 +48,7 @@ impl Context {
             paths,
             ports: Arc::default(),
             turns: Turns::default(),
+            bench: Bench::default(),
             host: Mutex::default(),
         }
     }

@@ -34,7 +34,9 @@ mod vm_id;
 mod vm_name;
 mod vm_ref;
 mod vm_state;
+mod vmm;
 pub mod wire;
+
 mod words;
 
 #[cfg(feature = "client")]
@@ -67,6 +69,7 @@ pub use vm_id::VmId;
 pub use vm_name::VmName;
 pub use vm_ref::VmRef;
 pub use vm_state::VmState;
+pub use vmm::{VmmChoice, VmmKind};
 
 /// A wire message or an argument that does not fit its type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::{
     Cpus, ImageName, Invalid, Isolation, Lifetime, Mib, Network, PortForward, Share, VmId, VmName,
-    VmState, wire::daemon as wire,
+    VmState, VmmChoice, VmmKind, wire::daemon as wire,
 };
 
 /// A VM.
@@ -24,6 +24,8 @@ pub struct Vm {
     pub state_reason: String,
     /// How it runs.
     pub isolation: Isolation,
+    /// What runs it.
+    pub vmm: VmmKind,
     /// Virtual processors.
     pub cpus: Cpus,
     /// Memory.
@@ -108,6 +110,8 @@ pub struct NewVm {
     pub shares: Vec<Share>,
     /// Which way it runs in.
     pub isolation: Option<Isolation>,
+    /// What is to run it.
+    pub vmm: Option<VmmChoice>,
 }
 
 /// How a VM is to be started; what is absent is the daemon's choice.
@@ -158,6 +162,10 @@ impl TryFrom<wire::CreateVmRequest> for NewVm {
             wire::Isolation::Unspecified => None,
             isolation => Some(isolation.try_into()?),
         };
+        let vmm = match wire.vmm() {
+            wire::VmmChoice::Unspecified => None,
+            vmm => Some(vmm.try_into()?),
+        };
         let publish = forwards(wire.publish)?;
         PortForward::check(&publish)?;
         if let (Some(Network::None), Some(first)) = (network, publish.first()) {
@@ -171,6 +179,7 @@ impl TryFrom<wire::CreateVmRequest> for NewVm {
         Share::check(&shares)?;
         Ok(Self {
             isolation,
+            vmm,
             network,
             publish,
             shares,
@@ -201,6 +210,7 @@ impl From<NewVm> for wire::CreateVmRequest {
             publish: new.publish.into_iter().map(Into::into).collect(),
             shares: new.shares.into_iter().map(Into::into).collect(),
             isolation: new.isolation.map_or(0, |isolation| wire::Isolation::from(isolation).into()),
+            vmm: new.vmm.map_or(0, |vmm| wire::VmmChoice::from(vmm).into()),
         }
     }
 }
@@ -247,6 +257,7 @@ impl TryFrom<wire::Vm> for Vm {
             image: wire.image.parse()?,
             state: wire.state().try_into()?,
             isolation: wire.isolation().try_into()?,
+            vmm: wire.vmm().try_into()?,
             network: wire.network_mode().try_into()?,
             publish: forwards(wire.publish)?,
             shares: shares(wire.shares)?,
@@ -273,6 +284,7 @@ impl From<Vm> for wire::Vm {
             state: wire::VmState::from(vm.state).into(),
             state_reason: vm.state_reason,
             isolation: wire::Isolation::from(vm.isolation).into(),
+            vmm: wire::VmmKind::from(vm.vmm).into(),
             cpus: vm.cpus.get().into(),
             memory_mib: vm.memory.get(),
             disk_mib: vm.disk.get(),
@@ -319,6 +331,7 @@ mod tests {
             state: VmState::Running,
             state_reason: String::new(),
             isolation: Isolation::Rootless,
+            vmm: VmmKind::Firecracker,
             cpus: Cpus::new(2).unwrap(),
             memory: Mib::new(1024).unwrap(),
             disk: Mib::new(8192).unwrap(),
@@ -363,7 +376,7 @@ mod tests {
 
     #[test]
     fn a_message_that_breaks_a_rule_is_refused() {
-        let broken: [fn(&mut wire::Vm); 7] = [
+        let broken: [fn(&mut wire::Vm); 8] = [
             |vm| vm.id = "x".into(),
             |vm| vm.name = "X".into(),
             |vm| vm.state = 99,
@@ -371,6 +384,7 @@ mod tests {
             |vm| vm.ssh_port = 65_536,
             |vm| vm.ssh_host = "localhost".into(),
             |vm| vm.isolation = 0,
+            |vm| vm.vmm = 9,
         ];
         for break_it in broken {
             let mut wire = wire::Vm::from(vm());
@@ -404,6 +418,7 @@ mod tests {
                 shares: vec!["/a:/b:ro".parse().unwrap()],
                 isolation: Some(Isolation::System),
                 network: Some(Network::Bridge),
+                vmm: Some(VmmChoice::Auto),
                 ..NewVm::default()
             },
         ] {

@@ -60,7 +60,9 @@ pub(crate) use words;
 
 #[cfg(test)]
 mod tests {
-    use crate::{Isolation, Network, VmCondition, VmState, wire::daemon as wire};
+    use crate::{
+        Isolation, Network, VmCondition, VmState, VmmChoice, VmmKind, wire::daemon as wire,
+    };
 
     /// There and back, by word and by number; what is none is refused.
     macro_rules! survives {
@@ -76,7 +78,7 @@ mod tests {
 
     #[test]
     fn every_value_survives_the_word_and_the_wire() {
-        survives!(Isolation, Network, VmCondition, VmState);
+        survives!(Isolation, Network, VmCondition, VmState, VmmChoice, VmmKind);
         assert_eq!(format!("{:>8}|", Network::User), "    user|");
         assert_eq!(VmState::ALL.len(), 6);
     }

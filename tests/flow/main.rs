@@ -11,6 +11,7 @@ mod console;
 mod crash;
 mod doctor;
 mod ext4;
+mod firecracker;
 mod forward;
 mod full_disk;
 mod garbage;

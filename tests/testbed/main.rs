@@ -4,6 +4,7 @@ mod asking;
 mod doctor;
 mod editing;
 mod files;
+mod firecracker;
 mod guest;
 mod helper;
 mod kernel;

@@ -11,8 +11,17 @@ use crate::sh;
 pub fn with_fake(name: &str) {
     user(name);
     sh(&format!(
-        "cd ~{name}; mkdir -p vmm .config/banger; cp /payload/vmm/qemu-system-x86_64 vmm; touch vmm/mode; \
+        "cd ~{name}; mkdir -p vmm .config/banger; cp /payload/vmm/* vmm; touch vmm/mode; \
          for absent in bwrap passt; do printf '#!/bin/sh\\nexit 1\\n' >vmm/$absent; done; \
+         chmod 755 vmm/*; echo ~{name}/vmm >.config/banger/programs; chown -R {name}: ."
+    ));
+}
+
+/// A user with the payload's Firecracker, who may open `/dev/kvm`.
+pub fn with_firecracker(name: &str) {
+    user(name);
+    sh(&format!(
+        "gpasswd --add {name} kvm; cd ~{name}; mkdir -p vmm .config/banger; cp /payload/vmm/* vmm; touch vmm/mode; \
          chmod 755 vmm/*; echo ~{name}/vmm >.config/banger/programs; chown -R {name}: ."
     ));
 }

@@ -4,7 +4,7 @@ use banger_tests::repository;
 use banger_tests::testbed::inside_with_banger;
 
 use crate::owning::{
-    by, devices, overlays, vm, vm_of, wait_for, wait_until_nothing_is_there, with_fake,
+    by, devices, left_of_vms, overlays, vm, vm_of, wait_for, wait_until_nothing_is_there, with_fake,
 };
 use crate::sh;
 
@@ -23,10 +23,11 @@ fn member(name: &str) {
     image(name);
 }
 
-fn image(name: &str) {
+/// Gives a user the image `tiny`: a kernel, and an initial RAM disk that has the name of a driver.
+pub fn image(name: &str) {
     sh(&format!(
         "cd ~{name}; mkdir -p root/boot root/etc/ssh root/root; release=$(uname -r); \
-         cp /boot/vmlinuz root/boot/vmlinuz-$release; echo initrd >root/boot/initrd.img-$release; \
+         cp /boot/vmlinuz root/boot/vmlinuz-$release; echo virtio_mmio | gzip >root/boot/initrd.img-$release; \
          echo '/dev/sda1 /home ext4 defaults 0 2' >root/etc/fstab; touch root/etc/ssh/sshd_config; \
          tar -C root -cf tiny.tar .; chown {name}: tiny.tar"
     ));
@@ -181,6 +182,29 @@ fn published_ports_lead_to_the_bridge_for_as_long_as_the_vm_runs() {
         assert_eq!(sh(forwarders), "0");
         by("ann", "banger start other; banger rm --force web other");
         assert_eq!((devices(), sh(forwarders)), (String::new(), "0".into()));
+    });
+}
+
+#[test]
+fn twenty_vms_of_a_member_live_at_once_and_leave_nothing() {
+    inside(|| {
+        let live = |number: u32| {
+            by(
+                "ann",
+                &format!(
+                    "banger create -q --name vm-{number} >/dev/null; banger start -q vm-{number}; \
+                     banger ip vm-{number}; banger stop -q vm-{number}; banger rm -q vm-{number}"
+                ),
+            )
+        };
+        let said: Vec<_> = std::thread::scope(|scope| {
+            let lives: Vec<_> = (0..20).map(|number| scope.spawn(move || live(number))).collect();
+            lives.into_iter().map(|life| life.join().unwrap()).collect()
+        });
+        let addresses: Vec<_> = said.iter().filter_map(|said| said.lines().last()).collect();
+        assert_eq!(addresses.len(), 20, "{said:?}");
+        assert!(addresses.iter().all(|address| address.starts_with("172.16.0.")), "{addresses:?}");
+        assert_eq!((left_of_vms(), by("ann", "banger ls -q")), (String::new(), String::new()));
     });
 }
 

@@ -5,7 +5,9 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use banger_proto::wire::daemon as wire;
-use banger_proto::{Cpus, Image, Isolation, Mib, Network, Running, Vm, VmId, VmRef, VmState};
+use banger_proto::{
+    Cpus, Image, Isolation, Mib, Network, Running, Vm, VmId, VmRef, VmState, VmmKind,
+};
 
 pub(crate) fn home() -> PathBuf {
     std::env::var_os("HOME").expect("HOME is set").into()
@@ -37,6 +39,7 @@ pub(crate) fn vm(name: &str) -> Vm {
         state: VmState::Running,
         state_reason: String::new(),
         isolation: Isolation::Rootless,
+        vmm: VmmKind::Qemu,
         cpus: Cpus::new(2).unwrap(),
         memory: Mib::new(1024).unwrap(),
         disk: Mib::new(8192).unwrap(),

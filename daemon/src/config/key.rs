@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
-use banger_proto::{Invalid, Lifetime, Origin, Seconds};
+use banger_proto::{Invalid, Lifetime, Origin, Seconds, VmmChoice};
 
 use super::defaults;
 use super::settings::{Place, Set, Settings};
@@ -142,6 +142,13 @@ pub(super) const KEYS: &[Key] = &[
             })
         },
         otherwise: || (Some(NEVER.to_owned()), String::new(), Origin::Default),
+    },
+    Key {
+        name: ("vm", "vmm"),
+        legal: "\"auto\", \"qemu\" or \"firecracker\"",
+        take: |settings, given, place| text(given, place).map(|set| settings.vmm = set),
+        look: |settings| shown(settings.vmm.as_ref(), ToString::to_string),
+        otherwise: || (Some(VmmChoice::Auto.to_string()), String::new(), Origin::Default),
     },
     Key {
         name: ("timeouts", "boot"),

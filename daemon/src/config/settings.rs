@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use banger_proto::{Cpus, ImageName, Lifetime, Mib, Seconds};
+use banger_proto::{Cpus, ImageName, Lifetime, Mib, Seconds, VmmChoice};
 
 use super::defaults;
 use crate::vmm::Accelerator;
@@ -34,6 +34,7 @@ pub struct Settings {
     pub(super) memory: Option<Set<Mib>>,
     pub(super) disk: Option<Set<Mib>>,
     pub(super) ttl: Option<Set<Lifetime>>,
+    pub(super) vmm: Option<Set<VmmChoice>>,
     pub(super) boot: Option<Set<Seconds>>,
     pub(super) stop: Option<Set<Seconds>>,
     pub(super) programs: Vec<Set<PathBuf>>,
@@ -68,6 +69,12 @@ impl Settings {
     #[must_use]
     pub fn ttl(&self) -> Option<Lifetime> {
         self.ttl.as_ref().map(|set| set.value)
+    }
+
+    /// What runs a new VM.
+    #[must_use]
+    pub fn vmm(&self) -> VmmChoice {
+        self.vmm.as_ref().map(|set| set.value).unwrap_or_default()
     }
 
     /// How long a guest may take until it answers.

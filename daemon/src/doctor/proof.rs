@@ -123,6 +123,7 @@ async fn start(
         network: Choice::Automatic,
         publish: Vec::new(),
         shares: Vec::new(),
+        kind: banger_proto::VmmKind::Qemu,
     };
     let running = vmm::start(host, &spec).await?;
     let ended = async {

@@ -11,7 +11,9 @@ use super::builds::BuildFolder;
 use super::found::{FoundProcess, RunsFor};
 use crate::image::WORKER_ARGUMENT;
 use crate::net::forward;
-use crate::spawn::{BWRAP, MMDEBSTRAP, PASST, ProcessId, QEMU, SETPRIV, UNSHARE, VIRTIOFSD};
+use crate::spawn::{
+    BWRAP, FIRECRACKER, MMDEBSTRAP, PASST, ProcessId, QEMU, SETPRIV, UNSHARE, VIRTIOFSD,
+};
 
 /// Clock ticks a second in `/proc`, the same on every Linux.
 const TICKS: u64 = 100;
@@ -98,7 +100,7 @@ fn program(words: &[u8]) -> Option<&'static str> {
         return Some(forward::ARGUMENT);
     }
     let second = second.and_then(name).unwrap_or_default();
-    [&QEMU, &PASST, &BWRAP, &MMDEBSTRAP, &VIRTIOFSD, &UNSHARE, &SETPRIV]
+    [&QEMU, &FIRECRACKER, &PASST, &BWRAP, &MMDEBSTRAP, &VIRTIOFSD, &UNSHARE, &SETPRIV]
         .map(|known| known.name)
         .into_iter()
         .find(|known| *known == first || *known == second)

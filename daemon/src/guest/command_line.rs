@@ -1,5 +1,6 @@
 //! The kernel's command line: what a guest is told before its init runs.
 
+use banger_proto::VmmKind;
 use uuid::Uuid;
 
 use crate::vmm::Accelerator;
@@ -27,9 +28,11 @@ pub enum Root {
 /// - `random.trust_cpu=on`: no waiting for entropy; the host feeds virtio-rng too;
 /// - under emulation `mitigations=off`: an emulated processor does not speculate,
 ///   so that they cost time and protect nothing; and `no_timer_check`, because
-///   emulated time is uneven enough to fail that check.
+///   emulated time is uneven enough to fail that check;
+/// - with Firecracker `reboot=k`: it ends when the keyboard's controller resets the machine, and
+///   has nothing else that could.
 #[must_use]
-pub fn kernel_command_line(root: Root, accelerator: Accelerator) -> String {
+pub fn kernel_command_line(root: Root, accelerator: Accelerator, vmm: VmmKind) -> String {
     let root = match root {
         Root::Uuid(uuid) => format!("UUID={uuid}"),
         Root::FirstDisk => "/dev/vda".to_owned(),
@@ -41,6 +44,9 @@ pub fn kernel_command_line(root: Root, accelerator: Accelerator) -> String {
     if accelerator == Accelerator::Tcg {
         line.push_str(" mitigations=off no_timer_check");
     }
+    if vmm == VmmKind::Firecracker {
+        line.push_str(" reboot=k");
+    }
     line
 }
 
@@ -51,15 +57,27 @@ mod tests {
     #[test]
     fn a_real_processor_keeps_its_mitigations() {
         let root = Root::Uuid(Uuid::nil());
-        assert!(!kernel_command_line(root, Accelerator::Kvm).contains("mitigations"));
-        assert!(kernel_command_line(root, Accelerator::Tcg).contains(" mitigations=off "));
+        assert!(
+            !kernel_command_line(root, Accelerator::Kvm, VmmKind::Qemu).contains("mitigations")
+        );
+        assert!(
+            kernel_command_line(root, Accelerator::Tcg, VmmKind::Qemu)
+                .contains(" mitigations=off ")
+        );
     }
 
     #[test]
     fn the_root_is_named_as_it_can_be_found() {
-        let line = kernel_command_line(Root::FirstDisk, Accelerator::Kvm);
+        let line = kernel_command_line(Root::FirstDisk, Accelerator::Kvm, VmmKind::Qemu);
         assert!(line.starts_with("root=/dev/vda rw "), "{line}");
-        let line = kernel_command_line(Root::Uuid(Uuid::nil()), Accelerator::Kvm);
+        let line = kernel_command_line(Root::Uuid(Uuid::nil()), Accelerator::Kvm, VmmKind::Qemu);
         assert!(line.starts_with("root=UUID=00000000-0000-0000-0000-000000000000 rw "), "{line}");
+    }
+
+    #[test]
+    fn firecracker_is_left_by_the_keyboard() {
+        let line = |vmm| kernel_command_line(Root::FirstDisk, Accelerator::Kvm, vmm);
+        assert!(line(VmmKind::Firecracker).ends_with(" reboot=k"));
+        assert!(!line(VmmKind::Qemu).contains("reboot"));
     }
 }

@@ -20,6 +20,7 @@ mod init;
 mod names;
 mod network;
 mod plan;
+mod power;
 mod ready;
 mod shares;
 mod ssh;

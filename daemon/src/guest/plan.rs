@@ -1,12 +1,12 @@
 //! The batch of a guest's files: what every capability contributes, in one list.
 
-use banger_proto::Share;
+use banger_proto::{Share, VmmKind};
 use uuid::Uuid;
 
 use super::facts::ImageFacts;
 use super::file::GuestFile;
 use super::fstab::{self, Mount};
-use super::{console, names, network, ready, shares, ssh, work_disk};
+use super::{console, names, network, power, ready, shares, ssh, work_disk};
 use crate::keys::HostKey;
 use crate::net::Card;
 
@@ -15,6 +15,8 @@ use crate::net::Card;
 pub struct GuestSpec {
     /// The VM's name, a valid host name.
     pub name: String,
+    /// What runs it.
+    pub vmm: VmmKind,
     /// The VM's network card; none without a network.
     pub network: Option<Card>,
     /// UUID of the work disk's filesystem.
@@ -49,6 +51,7 @@ const CAPABILITIES: &[&dyn Capability] = &[
     &network::Network,
     &ready::Ready,
     &console::Console,
+    &power::Power,
     &fstab::Scratch,
     &work_disk::WorkDisk,
     &shares::Shares,
@@ -79,6 +82,7 @@ pub(super) mod tests {
     pub(in super::super) fn spec() -> GuestSpec {
         let id = Uuid::from_u128(7);
         GuestSpec {
+            vmm: VmmKind::Qemu,
             name: "web".into(),
             network: Some(Card::user_mode(id)),
             work_disk: "0ddba11c-0ffe-4e75-9a3b-4d1f8a4f2b10".parse().unwrap(),

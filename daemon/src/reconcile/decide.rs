@@ -57,6 +57,7 @@ mod tests {
                 ssh_port: Some(1),
                 tap: None,
                 ports: Vec::new(),
+                kind: banger_proto::VmmKind::Qemu,
                 accelerator: Accelerator::Tcg,
                 walls: Vec::new(),
                 notices: Vec::new(),

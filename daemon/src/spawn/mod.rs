@@ -17,6 +17,6 @@ pub(crate) use launch::Attempt;
 pub use launch::{Environment, Launch, LaunchError, Started, settle};
 pub use process::{Process, ProcessId};
 pub use program::{
-    BWRAP, Finder, MMDEBSTRAP, Missing, PASST, PKCHECK, PROGRAMS, Program, QEMU, SETPRIV,
-    SYSTEMCTL, UNSHARE, VIRTIOFSD,
+    BWRAP, FIRECRACKER, Finder, MMDEBSTRAP, Missing, PASST, PKCHECK, PROGRAMS, Program, QEMU,
+    SETPRIV, SYSTEMCTL, UNSHARE, VIRTIOFSD,
 };

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 pub struct Program {
     /// File name in a directory of programs.
     pub name: &'static str,
-    /// Debian package that holds it.
+    /// Debian package that holds it; empty where there is none.
     pub package: &'static str,
     /// What banger wants it for, as the end of "is needed to ...".
     pub purpose: &'static str,
@@ -22,6 +22,13 @@ pub const QEMU: Program = Program {
     name: "qemu-system-x86_64",
     package: "qemu-system-x86",
     purpose: "run virtual machines",
+    elsewhere: &[],
+};
+/// The other virtual machine monitor. No distribution has a package of it.
+pub const FIRECRACKER: Program = Program {
+    name: "firecracker",
+    package: "",
+    purpose: "run virtual machines with Firecracker",
     elsewhere: &[],
 };
 /// User-mode network without a way to the host's loopback.
@@ -79,8 +86,18 @@ pub const PKCHECK: Program = Program {
 };
 
 /// Every program that banger starts. Nothing else is ever executed.
-pub const PROGRAMS: &[&Program] =
-    &[&QEMU, &PASST, &BWRAP, &MMDEBSTRAP, &VIRTIOFSD, &UNSHARE, &SETPRIV, &SYSTEMCTL, &PKCHECK];
+pub const PROGRAMS: &[&Program] = &[
+    &QEMU,
+    &FIRECRACKER,
+    &PASST,
+    &BWRAP,
+    &MMDEBSTRAP,
+    &VIRTIOFSD,
+    &UNSHARE,
+    &SETPRIV,
+    &SYSTEMCTL,
+    &PKCHECK,
+];
 
 /// Where programs are looked for, in this order. `PATH` is not asked: whoever
 /// started the daemon would choose the programs that open the user's disks.
@@ -90,13 +107,20 @@ const DIRECTORIES: &[&str] =
 /// A program that is not there.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{name} is needed to {purpose} and was not found in {searched}; install it with: sudo apt install {package}"
+    "{name} is needed to {purpose} and was not found in {searched}; {}", install(.package)
 )]
 pub struct Missing {
     name: &'static str,
     purpose: &'static str,
     package: &'static str,
     searched: String,
+}
+
+fn install(package: &str) -> String {
+    match package {
+        "" => "name the folder that holds it in ~/.config/banger/programs".to_owned(),
+        package => format!("install it with: sudo apt install {package}"),
+    }
 }
 
 /// Finds programs in a fixed list of directories.

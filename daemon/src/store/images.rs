@@ -53,6 +53,18 @@ impl ImageFiles {
         self.directory.join("vmlinuz")
     }
 
+    /// The kernel inside the kernel, once something needed it.
+    #[must_use]
+    pub fn vmlinux(&self) -> PathBuf {
+        self.directory.join("vmlinux")
+    }
+
+    /// What is known of it.
+    #[must_use]
+    pub fn vmlinux_facts(&self) -> PathBuf {
+        self.directory.join("vmlinux.json")
+    }
+
     /// The initial RAM disk.
     #[must_use]
     pub fn initrd(&self) -> PathBuf {

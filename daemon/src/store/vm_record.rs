@@ -1,7 +1,7 @@
 //! What is remembered of a VM.
 
 use banger_proto::{
-    Cpus, ImageName, Isolation, Mib, Network, PortForward, Share, VmId, VmName, VmState,
+    Cpus, ImageName, Isolation, Mib, Network, PortForward, Share, VmId, VmName, VmState, VmmKind,
 };
 use serde::{Deserialize, Serialize};
 
@@ -130,6 +130,9 @@ pub struct VmRecord {
     /// How it runs, for all its life.
     #[serde(with = "text")]
     pub isolation: Isolation,
+    /// What runs it, for all its life.
+    #[serde(default, with = "text", skip_serializing_if = "is_default")]
+    pub vmm: VmmKind,
     /// Virtual processors.
     #[serde(with = "text::cpus")]
     pub cpus: Cpus,
@@ -190,6 +193,7 @@ impl VmRecord {
             name: "web".parse().unwrap(),
             image: ImageRef { name: "debian".parse().unwrap(), id: "1".into() },
             isolation: Isolation::Rootless,
+            vmm: VmmKind::Qemu,
             cpus: Cpus::new(2).unwrap(),
             memory: Mib::new(1024).unwrap(),
             disk: Mib::new(8192).unwrap(),
@@ -269,6 +273,9 @@ mod tests {
         assert_eq!(record.expires_at, None);
         assert_eq!((record.network, record.publish.len()), (Network::User, 0));
         assert!(record.shares.is_empty());
+        assert_eq!(record.vmm, VmmKind::Qemu);
+        assert_eq!(record.phase.runtime().unwrap().machine.kind, VmmKind::Qemu);
+        record.vmm = VmmKind::Firecracker;
         record.expires_at = Some(1_700_007_200);
         record.network = Network::None;
         record.publish = vec!["8080:80".parse().unwrap(), "53/udp".parse().unwrap()];
@@ -280,6 +287,7 @@ mod tests {
             assert_eq!(runtime.given.replace(given), None);
             runtime.machine.ports = publish.clone();
             assert_eq!(runtime.machine.tap.replace(Tap::sample()), None);
+            runtime.machine.kind = VmmKind::Firecracker;
             let server = runtime.machine.vmm.clone();
             assert!(runtime.machine.shares.is_empty());
             runtime.machine.shares = vec![Served { share: shares[0].clone(), server }];
@@ -292,6 +300,8 @@ mod tests {
         let machine = &record.phase.runtime().unwrap().machine;
         assert_eq!(machine.tap, Some(Tap::sample()));
         assert_eq!(machine.sshd(), Some("172.16.0.7:22".parse().unwrap()));
+        assert_eq!(record.vmm, VmmKind::Firecracker);
+        assert_eq!(record.phase.runtime().unwrap().machine.kind, VmmKind::Firecracker);
         let served = &record.phase.runtime().unwrap().machine.shares;
         assert_eq!((&served[0].share, served[0].server.pid), (&shares[0], 8));
         assert_eq!(record.shares, shares);

@@ -6,6 +6,7 @@ use banger_proto::{
     Code, ImageName, Isolation, Network, NewVm, Refusal, Vm, VmId, VmName, VmRef, VmState,
 };
 
+use super::choose_vmm::{Wanted, choose_vmm};
 use super::{admission, blocking, host_memory, names::made_up, nearest, shares, store_refusal};
 use crate::config::Set;
 use crate::context::now;
@@ -39,16 +40,28 @@ pub async fn create_vm(
         _ => Some(Helper::offer().await),
     };
     let (isolation, network) = choose_way(new.isolation, new.network, offer)?;
-    let image = {
+    let (image, has_initrd) = {
         let context = context.clone();
         let (wanted, usual) = (new.image.clone(), settings.image().cloned());
         blocking(move || {
             let images = context.images.list().map_err(|error| store_refusal(&error))?;
-            choose_image(&images, wanted.as_ref(), usual.as_ref())
+            let chosen = choose_image(&images, wanted.as_ref(), usual.as_ref())?;
+            let has_initrd = images.iter().any(|image| image.id == chosen.id && image.has_initrd);
+            Ok((chosen, has_initrd))
         })
         .await?
     };
     let shares = shares::admit(&context, &settings, &image.name, new.shares).await?;
+    let cpus = new.cpus.unwrap_or_else(|| settings.cpus());
+    let wanted = Wanted {
+        choice: new.vmm.unwrap_or_else(|| settings.vmm()),
+        isolation,
+        network,
+        has_shares: !shares.is_empty(),
+        cpus: cpus.get().into(),
+    };
+    let files = context.images.files(&image.name);
+    let vmm = choose_vmm(&context, &settings, wanted, &files, has_initrd).await?;
     let id = VmId::random();
     let name = choose_name(id, new.name, |name| {
         let reference = VmRef::Name(name.clone());
@@ -59,7 +72,8 @@ pub async fn create_vm(
         name,
         image,
         isolation,
-        cpus: new.cpus.unwrap_or_else(|| settings.cpus()),
+        vmm,
+        cpus,
         memory,
         disk: new.disk.unwrap_or_else(|| settings.disk()),
         created_at: now(),

@@ -1,6 +1,7 @@
 //! What the daemon can be asked for: a verb a file.
 
 pub(crate) mod admission;
+mod choose_vmm;
 mod collect_garbage;
 mod console;
 mod create;

@@ -18,6 +18,7 @@ pub(super) fn view(record: &VmRecord, files: &VmFiles) -> Vm {
         state: record.phase.state(),
         state_reason: record.phase.reason().to_owned(),
         isolation: record.isolation,
+        vmm: record.vmm,
         cpus: record.cpus,
         memory: record.memory,
         disk: record.disk,

@@ -57,7 +57,8 @@ pub fn begin(files: &Files) -> io::Result<()> {
 /// When a log cannot be read, or what is cut off cannot be kept.
 pub fn trim(files: &Files, limit: u64) -> io::Result<()> {
     trim_one(&files.console(), Some(&files.console_before()), limit)?;
-    trim_one(&files.vmm_log(), None, limit)
+    trim_one(&files.vmm_log(), None, limit)?;
+    trim_one(&files.firecracker_log(), None, limit)
 }
 
 fn trim_one(path: &Path, keep: Option<&Path>, limit: u64) -> io::Result<()> {

@@ -11,6 +11,7 @@
 //! opened anew whenever it is needed.
 
 pub mod console;
+pub(crate) mod firecracker;
 mod host;
 pub mod kvm;
 pub mod landlocked;

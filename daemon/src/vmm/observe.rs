@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use banger_proto::Share;
+use banger_proto::{Share, VmmKind};
 
 use super::landlocked::Report;
 use super::walls::Walls;
@@ -66,6 +66,8 @@ pub(super) struct Started<'a> {
     pub(super) walls: &'a Walls,
     /// What was said by the process that became the VMM, where Landlock is around it.
     pub(super) landlock: Option<Report>,
+    /// Which program it is.
+    pub(super) kind: VmmKind,
     /// What carries the guest's network.
     pub(super) network: Backend,
     /// The network's process.
@@ -164,7 +166,13 @@ fn tell(vmm: &Seen, started: Started<'_>, network: Option<&Seen>) -> Standing {
         // QEMU's own filter knows this call too.
         standing.lacks("user namespaces can be made inside: bubblewrap 0.8 forbids that");
     }
-    standing.either(vmm.seccomp, "qemu seccomp sandbox");
+    standing.either(
+        vmm.seccomp,
+        match started.kind {
+            VmmKind::Qemu => "qemu seccomp sandbox",
+            VmmKind::Firecracker => "Firecracker's own seccomp filters",
+        },
+    );
     standing.either(vmm.no_new_privs, "no_new_privs");
     standing.either(vmm.no_capabilities, "no capabilities");
     match (backend, network) {
@@ -192,7 +200,14 @@ mod tests {
     use super::*;
 
     fn started(walls: &Walls, network: Backend) -> Started<'_> {
-        Started { walls, landlock: None, network, network_process: None, shares: &[] }
+        Started {
+            walls,
+            landlock: None,
+            kind: VmmKind::Qemu,
+            network,
+            network_process: None,
+            shares: &[],
+        }
     }
 
     fn text(standing: &Standing) -> String {

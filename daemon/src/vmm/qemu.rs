@@ -244,6 +244,7 @@ mod tests {
             network: Choice::Automatic,
             publish: Vec::new(),
             shares: Vec::new(),
+            kind: banger_proto::VmmKind::Qemu,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use banger_proto::PortForward;
+use banger_proto::{PortForward, VmmKind};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -51,12 +51,14 @@ impl Disk {
 /// One VM, ready to be run. The disks exist and hold their guest files.
 #[derive(Debug, Clone)]
 pub struct VmmSpec {
+    /// What runs it.
+    pub kind: VmmKind,
     /// The VM's id: its MAC address comes from it.
     pub id: Uuid,
     /// The VM's directory on the host. The console log, the VMM's own log and the
     /// control socket are made there, see [`Files`].
     pub directory: PathBuf,
-    /// Kernel image, read-only.
+    /// Kernel image, read-only: for Firecracker the ELF file inside it.
     pub kernel: PathBuf,
     /// Initial RAM disk, read-only.
     pub initrd: Option<PathBuf>,
@@ -146,14 +148,38 @@ impl Files {
         self.directory.join(format!("share-{number}.log"))
     }
 
+    /// What Firecracker reads before all else.
+    #[must_use]
+    pub(super) fn configuration(&self) -> PathBuf {
+        self.directory.join("firecracker.json")
+    }
+
+    /// What Firecracker logs: not where it and bubblewrap complain, since it does not append.
+    #[must_use]
+    pub(super) fn firecracker_log(&self) -> PathBuf {
+        self.directory.join("firecracker.log")
+    }
+
+    /// The folder that Firecracker makes its sockets in.
+    #[must_use]
+    pub(super) fn sockets(&self) -> PathBuf {
+        self.directory.join("sockets")
+    }
+
     /// Removes what only a run needs: its sockets. Whoever calls this knows that none goes on.
     pub fn forget(&self) {
         for name in [Self::CONTROL, "passt.pid"] {
             // One that stays is replaced by the next run.
             let _stays = std::fs::remove_file(self.directory.join(name));
         }
+        let _stays = std::fs::remove_file(self.configuration());
+        let _stays = std::fs::remove_dir_all(self.sockets());
     }
 
     /// Name of the VMM's control socket in the directory.
     pub(crate) const CONTROL: &str = "qmp.sock";
+    /// Name of Firecracker's control socket in the folder of its sockets.
+    pub(crate) const API: &str = "api";
+    /// Name of the guest's vsock there.
+    pub(crate) const VSOCK: &str = "vsock";
 }

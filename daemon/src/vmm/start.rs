@@ -7,12 +7,13 @@ use std::os::unix::net::UnixListener;
 use std::process::Stdio;
 use std::time::Duration;
 
-use banger_proto::PortForward;
+use banger_proto::{PortForward, VmmKind};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 
 use super::console;
+use super::firecracker;
 use super::host::Host;
 use super::landlocked::{self, Report};
 use super::observe::{self, Standing};
@@ -26,7 +27,7 @@ use crate::spawn::{Attempt, BWRAP, Launch, LaunchError, Missing, ProcessId, Star
 
 /// How long QEMU may take until it answers on its control socket. The guest does
 /// nothing in that time.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How often a network whose port was lost to somebody else is prepared anew.
 const ATTEMPTS: usize = 5;
 
@@ -38,6 +39,9 @@ const SSHD: u16 = 22;
 pub struct Running {
     /// The VMM's process.
     pub vmm: ProcessId,
+    /// Which program that is.
+    #[serde(default, with = "crate::store::text", skip_serializing_if = "is_qemu")]
+    pub kind: VmmKind,
     /// The network's process, where it has one. It ends with the VMM.
     pub network_process: Option<ProcessId>,
     /// What carries the network.
@@ -62,6 +66,10 @@ pub struct Running {
     pub shares: Vec<Served>,
     /// What the user should know, each in one line.
     pub notices: Vec<String>,
+}
+
+fn is_qemu(kind: &VmmKind) -> bool {
+    *kind == VmmKind::Qemu
 }
 
 impl Running {
@@ -106,6 +114,12 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// What is recorded to run it cannot.
+    #[error("{reason}")]
+    Unfit {
+        /// Why not.
+        reason: String,
+    },
     /// QEMU ended before the guest ran.
     #[error("the VMM would not start")]
     Ended {
@@ -132,6 +146,9 @@ pub enum StartError {
 /// # Errors
 /// [`StartError`]; nothing is left running then.
 pub async fn start(host: &Host, spec: &VmmSpec) -> Result<Running, StartError> {
+    if spec.kind == VmmKind::Firecracker {
+        return firecracker::start(host, spec).await;
+    }
     let files = Files::of(&spec.directory);
     let mut attempt = 0;
     loop {
@@ -243,6 +260,7 @@ async fn start_once(
     let started = observe::Started {
         walls: &host.walls,
         landlock,
+        kind: VmmKind::Qemu,
         network: network.backend,
         network_process: network_process.as_ref().map(|process| process.pid),
         shares: &serving,
@@ -253,6 +271,7 @@ async fn start_once(
         missing,
         shares: serving.into_iter().map(Serving::keep).collect(),
         vmm,
+        kind: VmmKind::Qemu,
         network_process,
         network: network.backend,
         ssh_port: network.ssh_port,

@@ -3,8 +3,10 @@
 use std::io;
 use std::time::Duration;
 
+use banger_proto::VmmKind;
 use serde::{Deserialize, Serialize};
 
+use super::firecracker::api;
 use super::qmp::Qmp;
 use super::spec::Files;
 use super::start::Running;
@@ -43,7 +45,7 @@ pub async fn stop(
 ) -> Result<Stopped, StopError> {
     let how = match Process::find(&running.vmm)? {
         None => Stopped::Already,
-        Some(vmm) => stop_vmm(&vmm, files, deadline).await?,
+        Some(vmm) => stop_vmm(&vmm, running.kind, files, deadline).await?,
     };
     // What runs for it ends with it.
     let helpers =
@@ -60,8 +62,19 @@ pub async fn stop(
     Ok(how)
 }
 
-async fn stop_vmm(vmm: &Process, files: &Files, deadline: Duration) -> io::Result<Stopped> {
-    let orderly = async { !deadline.is_zero() && ask(vmm, files).await };
+async fn stop_vmm(
+    vmm: &Process,
+    kind: VmmKind,
+    files: &Files,
+    deadline: Duration,
+) -> io::Result<Stopped> {
+    let orderly = async {
+        !deadline.is_zero()
+            && match kind {
+                VmmKind::Qemu => ask(vmm, files).await,
+                VmmKind::Firecracker => ask_firecracker(vmm, files).await,
+            }
+    };
     if tokio::time::timeout(deadline, orderly).await == Ok(true) {
         return Ok(Stopped::Orderly);
     }
@@ -89,6 +102,18 @@ async fn ask(vmm: &Process, files: &Files) -> bool {
             ended = vmm.ended() => return ended.is_ok(),
             () = tokio::time::sleep(BETWEEN), if asked.is_ok() => {}
             // Its socket fails when it ends, and otherwise only when it is broken.
+            () = tokio::time::sleep(BETWEEN), if asked.is_err() => return vmm.has_ended(),
+        }
+    }
+}
+
+/// Firecracker has no power button, only the keys. False when it cannot be asked.
+async fn ask_firecracker(vmm: &Process, files: &Files) -> bool {
+    loop {
+        let asked = api::press_ctrl_alt_delete(files).await;
+        tokio::select! {
+            ended = vmm.ended() => return ended.is_ok(),
+            () = tokio::time::sleep(BETWEEN), if asked.is_ok() => {}
             () = tokio::time::sleep(BETWEEN), if asked.is_err() => return vmm.has_ended(),
         }
     }

@@ -122,6 +122,31 @@ pub(super) fn around(
     enclose(&system(), spec, host, program, accelerator, (own_network, sealed))
 }
 
+/// bubblewrap's options for a program that sees what is bound and nothing else of the host's, up
+/// to and with the program. What is bound is told as bubblewrap's option, from where, and to where.
+pub(super) fn around_bound(
+    program: &Path,
+    bound: &[(&'static str, PathBuf, PathBuf)],
+    own_network: bool,
+    sealed: bool,
+) -> Vec<OsString> {
+    let system = system();
+    let mut line = frame(&system, own_network, sealed);
+    if !program.starts_with("/usr")
+        && let Some(folder) = program.parent()
+        && !system.contains(&System::Directory(folder.to_owned()))
+    {
+        line.extend(["--ro-bind".into(), folder.into(), folder.into()]);
+    }
+    for (how, from, to) in bound {
+        line.extend([how.into(), from.into(), to.into()]);
+    }
+    line.extend(["--remount-ro", "/", "--chdir", "/", "--info-fd"].map(OsString::from));
+    line.push(INFO_DESCRIPTOR.to_string().into());
+    line.extend(["--".into(), program.into()]);
+    line
+}
+
 /// Folders of programs and libraries, for who names them without binding them.
 pub(super) fn system_folders() -> Vec<PathBuf> {
     let folder = |entry| match entry {
@@ -352,6 +377,7 @@ mod tests {
             network: Choice::Automatic,
             publish: Vec::new(),
             shares: Vec::new(),
+            kind: banger_proto::VmmKind::Qemu,
         };
         let host = Places {
             kernel: spec.kernel.clone(),

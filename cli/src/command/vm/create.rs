@@ -2,7 +2,7 @@
 
 use banger_proto::{
     Code, Cpus, ImageName, Isolation, Lifetime, Mib, Network, NewVm, PortForward, Refusal, Share,
-    VmName,
+    VmName, VmmChoice,
 };
 
 use crate::bangerd;
@@ -49,6 +49,10 @@ pub(super) struct Shape {
     /// [default: system where the helper does what it is asked, else rootless]
     #[arg(long, value_name = "WAY")]
     isolation: Option<Isolation>,
+    /// What runs it, for all its life: auto, qemu or firecracker; auto is Firecracker where the
+    /// root helper is, and where it can do what the VM needs [default: auto]
+    #[arg(long, value_name = "PROGRAM")]
+    vmm: Option<VmmChoice>,
 }
 
 impl Shape {
@@ -69,6 +73,7 @@ impl Shape {
             publish,
             volume,
             isolation,
+            vmm,
         } = self;
         let (network, shares) = (net, seen_from_here(volume)?);
         Ok(NewVm {
@@ -84,6 +89,7 @@ impl Shape {
             publish,
             shares,
             isolation,
+            vmm,
         })
     }
 }

@@ -17,6 +17,7 @@ pub(crate) struct Json<'a> {
     state: &'static str,
     state_reason: &'a str,
     isolation: &'static str,
+    vmm: &'static str,
     cpus: u8,
     memory_mib: u64,
     disk_mib: u64,
@@ -82,6 +83,7 @@ impl<'a> From<&'a Vm> for Json<'a> {
             state: vm.state.as_str(),
             state_reason: &vm.state_reason,
             isolation: vm.isolation.as_str(),
+            vmm: vm.vmm.as_str(),
             cpus: vm.cpus.get(),
             memory_mib: vm.memory.get(),
             disk_mib: vm.disk.get(),
@@ -207,7 +209,13 @@ pub(super) fn details(vm: &Vm) -> String {
                 r.ssh.map(|ssh| format!("{} port {}", ssh.ip(), ssh.port())).unwrap_or_default()
             }),
         ),
-        ("vmm", text(|r| format!("process {}", r.vmm_pid))),
+        (
+            "vmm",
+            running.map_or_else(
+                || vm.vmm.to_string(),
+                |running| format!("{}, process {}", vm.vmm, running.vmm_pid),
+            ),
+        ),
         ("files", vm.directory.display().to_string()),
         ("on host", bytes(vm.allocated_bytes)),
         ("kept", kept(vm)),
@@ -258,7 +266,7 @@ fn kept(vm: &Vm) -> String {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use banger_proto::{Cpus, Isolation, Mib, Network};
+    use banger_proto::{Cpus, Isolation, Mib, Network, VmmKind};
 
     use super::*;
 
@@ -270,6 +278,7 @@ pub(super) mod tests {
             state: VmState::Running,
             state_reason: String::new(),
             isolation: Isolation::Rootless,
+            vmm: VmmKind::Qemu,
             cpus: Cpus::new(2).unwrap(),
             memory: Mib::new(1024).unwrap(),
             disk: Mib::new(8192).unwrap(),

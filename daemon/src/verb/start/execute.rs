@@ -25,6 +25,7 @@ use crate::store::{Given, Runtime, VmFiles, VmRecord};
 use crate::system::Helper;
 use crate::verb::admission::{self, Growth};
 use crate::verb::{FREE_SPACE, OnHost, blocking, disk_refusal, host_memory, shares, store_refusal};
+use crate::vmlinux;
 use crate::vmm::{self, Accelerator, Disk, Host, Running, VmmSpec};
 
 /// A start under way.
@@ -250,6 +251,14 @@ impl Start {
                 self.root = Some(teller.stage("patch_rootfs", "", patch).await?);
                 Ok(())
             }
+            Step::UnpackKernel { image, has_initrd } => {
+                let bench = &self.context.bench;
+                let unpack = vmlinux::prepare(bench, &image, has_initrd);
+                if vmlinux::Unpacked::of(&image).is_some() {
+                    return unpack.await.map(drop);
+                }
+                teller.stage("unpack_kernel", "", unpack).await.map(drop)
+            }
             Step::StartVmm { kernel, initrd, root, work_disk } => {
                 self.tell_growth();
                 self.take_turn(host.accelerator).await?;
@@ -265,9 +274,10 @@ impl Start {
                     _ => Root::FirstDisk,
                 };
                 let spec = VmmSpec {
+                    kind: self.record.vmm,
                     id: self.record.uuid(),
                     directory: self.files.directory().to_owned(),
-                    append: guest::kernel_command_line(root, host.accelerator),
+                    append: guest::kernel_command_line(root, host.accelerator, self.record.vmm),
                     kernel,
                     initrd,
                     rootfs,
@@ -412,6 +422,7 @@ pub(super) fn guest_spec(
     let disk = disk::filesystem_uuid(work_disk).map_err(|error| disk_refusal(&error))?;
     Ok(GuestSpec {
         name: record.name.to_string(),
+        vmm: record.vmm,
         network,
         work_disk: disk.unwrap_or(record.uuid()),
         host_keys: files.host_keys().map_err(|error| store_refusal(&error))?,

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use banger_proto::{Code, Isolation, Mib, Network, Refusal};
+use banger_proto::{Code, Isolation, Mib, Network, Refusal, VmmKind};
 
 use crate::store::{ImageFiles, ImageRecord, VmFiles, VmRecord};
 
@@ -43,6 +43,8 @@ pub(super) enum Step {
     BuildWorkDisk { at: PathBuf, size: Mib, seed: Option<PathBuf> },
     /// Brings the growing of a work disk to its end.
     GrowWorkDisk { at: PathBuf, size: Mib },
+    /// Unpacks the image's kernel for a VMM that does not, where that was not done.
+    UnpackKernel { image: ImageFiles, has_initrd: bool },
     /// Runs the VMM.
     StartVmm { kernel: PathBuf, initrd: Option<PathBuf>, root: RootDisk, work_disk: PathBuf },
     /// Waits until the guest answers ssh.
@@ -117,8 +119,16 @@ pub(super) fn plan(record: &VmRecord, situation: &Situation) -> Result<Vec<Step>
     } else if situation.work_disk_is_half_grown {
         steps.push(Step::GrowWorkDisk { at: files.work_disk(), size: record.disk });
     }
+    let kernel = match record.vmm {
+        VmmKind::Qemu => image_files.kernel(),
+        VmmKind::Firecracker => {
+            let has_initrd = image.has_initrd;
+            steps.push(Step::UnpackKernel { image: image_files.clone(), has_initrd });
+            image_files.vmlinux()
+        }
+    };
     steps.push(Step::StartVmm {
-        kernel: image_files.kernel(),
+        kernel,
         initrd: image.has_initrd.then(|| image_files.initrd()),
         root,
         work_disk: files.work_disk(),
@@ -190,6 +200,21 @@ mod tests {
         let without = VmRecord { network: Network::User, ..record };
         let steps = plan(&without, &situation()).unwrap();
         assert!(!steps.contains(&Step::AttachNetwork), "{steps:?}");
+    }
+
+    #[test]
+    fn firecracker_starts_the_kernel_inside_the_kernel() {
+        let with = VmRecord { vmm: VmmKind::Firecracker, ..VmRecord::sample() };
+        let qemu = plan(&VmRecord::sample(), &situation()).unwrap();
+        let steps = plan(&with, &situation()).unwrap();
+        let added: Vec<_> = steps.iter().filter(|step| !qemu.contains(step)).collect();
+        let image = situation().image_files;
+        let [Step::UnpackKernel { image: unpacked, has_initrd: true }, start] = &added[..] else {
+            panic!("{added:?}");
+        };
+        assert_eq!(*unpacked, image);
+        let Step::StartVmm { kernel, initrd, .. } = start else { panic!("{start:?}") };
+        assert_eq!((kernel, initrd.as_ref()), (&image.vmlinux(), Some(&image.initrd())));
     }
 
     #[test]

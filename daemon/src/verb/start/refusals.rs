@@ -16,6 +16,13 @@ pub(super) fn vmm_refusal(error: &StartError, files: &Files) -> Refusal {
         }
         StartError::Share(error) => return shares::refusal(error),
         StartError::Missing(_) | StartError::Network(_) => (Code::FailedPrecondition, None),
+        StartError::Unfit { .. } => (
+            Code::FailedPrecondition,
+            Some(
+                "see what to do: banger doctor; a VM made with --vmm qemu runs with QEMU"
+                    .to_owned(),
+            ),
+        ),
         StartError::PortTaken { .. } => (Code::Unavailable, None),
         StartError::Ended { log } if log.contains("Cannot allocate memory") => (
             Code::ResourceExhausted,

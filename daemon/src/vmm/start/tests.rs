@@ -37,6 +37,7 @@ fn vm(folder: &Path, network: Choice) -> VmmSpec {
         network,
         publish: Vec::new(),
         shares: Vec::new(),
+        kind: VmmKind::Qemu,
     }
 }
 

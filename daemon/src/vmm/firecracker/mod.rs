@@ -1,0 +1,20 @@
+//! Firecracker: what it can run, what it is told, how it is started and asked to end.
+//!
+//! ```text
+//! version ─> configuration (a file) ─> launch, in bubblewrap ─> api: GET / until it runs
+//!                                                            └> api: PUT /actions SendCtrlAltDel
+//! ```
+//!
+//! It knows no bzImage, no user-mode network and no shared folders, and it emulates nothing:
+//! what it cannot do, QEMU does.
+
+pub(super) mod api;
+mod configuration;
+mod launch;
+mod version;
+
+pub(super) use launch::start;
+pub(crate) use version::ask;
+
+/// Most processors that it gives a guest.
+pub(crate) const MOST_CPUS: u32 = 32;

@@ -1,0 +1,77 @@
+//! Firecracker with what the root helper makes for a VM: a fake of it, and the real one where there is one.
+
+use banger_tests::repository;
+use banger_tests::testbed::{GuestImage, inside_with_fake_firecracker, inside_with_firecracker};
+
+use crate::owning::{
+    by, devices, left_of_vms, vm, wait_for, wait_until_nothing_is_there, with_firecracker,
+    with_guests,
+};
+use crate::sh;
+use crate::vm::image;
+
+#[test]
+fn firecracker_has_its_vms_device_and_tap_and_gives_them_back() {
+    inside_with_fake_firecracker(&repository().join("tests/flow/fake-firecracker.py"), || {
+        with_firecracker("ann");
+        image("ann");
+        by("ann", "echo echo >vmm/mode; banger create --name web -p 8080:80");
+        let id = vm("web")["id"].as_str().unwrap().to_owned();
+        assert_eq!(vm("web")["vmm"], "firecracker", "nobody asked for it by name");
+        by("ann", "banger start web");
+        let device = format!("banger-u$(id -u ann)-{id}");
+        let held = format!("dmsetup info --columns --noheadings --options open {device}");
+        assert_eq!(sh(&held).trim(), "1", "by the VMM, and by nobody else");
+        assert_eq!(sh("cat /sys/class/net/bgr*/carrier"), "1", "the tap is open");
+        let said = by("ann", "banger logs web");
+        assert!(said.contains("root=UUID=") && said.contains("frames"), "{said}");
+        let ask =
+            "exec 3<>/dev/tcp/127.0.0.1/8080; echo hello >&3; read -t 10 -u 3 line; echo $line";
+        assert_eq!(by("ann", ask), "hello");
+        let walls = by("ann", "banger inspect web");
+        assert!(walls.contains("no capabilities") && walls.contains("no_new_privs"), "{walls}");
+
+        by("ann", "banger stop web");
+        assert_eq!((vm("web")["state_reason"].as_str(), devices()), (Some(""), String::new()));
+        assert!(by("ann", "banger logs web").contains("reboot: Restarting system"));
+
+        by("ann", "banger start web");
+        sh("pkill -KILL -f 'firecracker --i[d]'");
+        wait_for("web", "failed");
+        wait_until_nothing_is_there();
+
+        // Another one was installed since the VM was made.
+        by("ann", "echo version=1.14.3 >vmm/mode");
+        let said = by("ann", "banger start web || echo status $?");
+        assert!(said.contains("CVE-2026-5747") && said.contains("status "), "{said}");
+        assert_eq!(devices(), "");
+        by("ann", "banger rm web");
+        assert_eq!(left_of_vms(), "");
+    });
+}
+
+#[test]
+fn a_debian_guest_lives_under_the_real_firecracker() {
+    inside_with_firecracker(&[GuestImage::Debian], || {
+        with_guests("ann");
+        with_firecracker("ann");
+        by("ann", "banger create --name web --cpus 1 --memory 512M -p 8080:80");
+        assert_eq!(vm("web")["vmm"], "firecracker");
+        let mut said = vec![by("ann", "banger start --timings --timeout 120s web")];
+        let line = sh("tr '\\0' ' ' </proc/$(pgrep --oldest --full 'firecracker --i[d]')/cmdline");
+        said.push(line);
+        said.push(by("ann", "banger inspect web"));
+        let inside = "banger exec web -- sh -c 'echo mine >/etc/mine; sync; uname -r; systemd-detect-virt; \
+                      findmnt --noheadings --output SOURCE,FSTYPE /; ls /sys/bus/virtio/drivers; hostname'";
+        said.push(by("ann", inside));
+        by("ann", "banger stop --timeout 200s web");
+        assert_eq!((vm("web")["state_reason"].as_str(), devices()), (Some(""), String::new()));
+        by("ann", "banger start --timeout 300s web");
+        assert_eq!(by("ann", "banger exec web -- cat /etc/mine"), "mine");
+        by("ann", "banger rm --force web");
+        assert_eq!(left_of_vms(), "");
+        for line in said.join("\n").lines() {
+            println!("RESULT firecracker: {line}");
+        }
+    });
+}
