@@ -118,7 +118,7 @@ pub fn inside_with_firecracker(images: &[GuestImage], test: impl FnOnce()) {
     inside_with(payload, test);
 }
 
-/// The same, with a real VMM, and these images on `/dev/vdc`, where [`nested`] says so.
+/// The same, with a real VMM, and these images on `/dev/vdc`, where `BANGER_NESTED_GUESTS` asks for it.
 pub fn inside_with_guests(images: &[GuestImage], test: impl FnOnce()) {
     if nested() {
         inside_with(|| Payload::of_this_test().on_prepared().with_guests(images), test);
