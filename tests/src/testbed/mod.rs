@@ -46,11 +46,12 @@ const LIMIT: Duration = Duration::from_secs(400);
 const LONG: Duration = Duration::from_secs(7200);
 
 /// Variables that a test finds inside, too: numbers that say how long it goes on, and from where.
-const PASSED: [&str; 7] = [
+const PASSED: [&str; 8] = [
     "BANGER_SEED",
     "BANGER_HELPER_KILLS",
     "BANGER_HELPER_SNAPSHOTS",
     "BANGER_PARALLEL_ROUNDS",
+    "BANGER_PARALLEL_VMS",
     "BANGER_VM_KILLS",
     RESETS,
     "BANGER_ROUNDS",
