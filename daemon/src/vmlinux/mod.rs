@@ -9,7 +9,7 @@
 //! initial RAM disk's modules.
 //!
 //! An image's kernel is whatever somebody put there: every size is bounded, and what reads it
-//! has it, the file that it writes, and nothing else.
+//! has it, the initial RAM disk, the file that it writes, and nothing else.
 
 mod bzimage;
 mod elf;

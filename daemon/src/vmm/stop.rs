@@ -98,11 +98,8 @@ async fn ask(vmm: &Process, files: &Files) -> bool {
             false => qmp.press_ctrl_alt_delete().await,
         };
         button = !button;
-        tokio::select! {
-            ended = vmm.ended() => return ended.is_ok(),
-            () = tokio::time::sleep(BETWEEN), if asked.is_ok() => {}
-            // Its socket fails when it ends, and otherwise only when it is broken.
-            () = tokio::time::sleep(BETWEEN), if asked.is_err() => return vmm.has_ended(),
+        if let Some(has_ended) = heard(vmm, asked.is_ok()).await {
+            return has_ended;
         }
     }
 }
@@ -111,10 +108,17 @@ async fn ask(vmm: &Process, files: &Files) -> bool {
 async fn ask_firecracker(vmm: &Process, files: &Files) -> bool {
     loop {
         let asked = api::press_ctrl_alt_delete(files).await;
-        tokio::select! {
-            ended = vmm.ended() => return ended.is_ok(),
-            () = tokio::time::sleep(BETWEEN), if asked.is_ok() => {}
-            () = tokio::time::sleep(BETWEEN), if asked.is_err() => return vmm.has_ended(),
+        if let Some(has_ended) = heard(vmm, asked.is_ok()).await {
+            return has_ended;
         }
+    }
+}
+
+/// Gives the guest a while. None when it is time to ask again; else whether the VMM has ended,
+/// whose socket fails when it ends, and otherwise only when it is broken.
+async fn heard(vmm: &Process, asked: bool) -> Option<bool> {
+    tokio::select! {
+        ended = vmm.ended() => Some(ended.is_ok()),
+        () = tokio::time::sleep(BETWEEN) => (!asked).then(|| vmm.has_ended()),
     }
 }

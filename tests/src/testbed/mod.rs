@@ -80,21 +80,20 @@ pub fn inside_with_helper(test: impl FnOnce()) {
 }
 
 /// The same, with a VMM that is a fake: `vmm/qemu-system-x86_64`.
-pub fn inside_with_banger(fake_vmm: &Path, test: impl FnOnce()) {
-    let payload = || {
-        let mut payload = Payload::of_this_test().on_prepared();
-        payload.add(fake_vmm, "vmm/qemu-system-x86_64");
-        payload.add(&fake_vmm.with_file_name("wire.py"), "vmm/wire.py");
-        payload
-    };
-    inside_with(payload, test);
+pub fn inside_with_banger(fake: &Path, test: impl FnOnce()) {
+    inside_with_fake(fake, "vmm/qemu-system-x86_64", test);
 }
 
 /// The same with a fake of Firecracker, `vmm/firecracker`, and the real QEMU.
 pub fn inside_with_fake_firecracker(fake: &Path, test: impl FnOnce()) {
+    inside_with_fake(fake, "vmm/firecracker", test);
+}
+
+/// A fake under its name there, and the guest's end of a tap that fakes have in common.
+fn inside_with_fake(fake: &Path, name: &str, test: impl FnOnce()) {
     let payload = || {
         let mut payload = Payload::of_this_test().on_prepared();
-        payload.add(fake, "vmm/firecracker");
+        payload.add(fake, name);
         payload.add(&fake.with_file_name("wire.py"), "vmm/wire.py");
         payload
     };

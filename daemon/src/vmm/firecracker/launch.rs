@@ -15,7 +15,6 @@ use super::{MOST_CPUS, api, version};
 use crate::net::{Backend, Choice};
 use crate::spawn::{Attempt, BWRAP, FIRECRACKER, Launch, ProcessId, Started};
 use crate::vmm::observe::{self, Standing};
-use crate::vmm::qemu::Places;
 use crate::vmm::spec::{Accelerator, Files, VmmSpec};
 use crate::vmm::start::{Running, StartError};
 use crate::vmm::walls::{self, INFO_DESCRIPTOR, Walls};
@@ -101,10 +100,6 @@ pub(in crate::vmm) async fn start(host: &Host, spec: &VmmSpec) -> Result<Running
     })
 }
 
-fn inside(spec: &VmmSpec) -> Places {
-    walls::places_inside(spec)
-}
-
 /// The files that a run needs, made anew.
 fn make_files(files: &Files, spec: &VmmSpec) -> io::Result<()> {
     files.forget();
@@ -117,14 +112,14 @@ fn make_files(files: &Files, spec: &VmmSpec) -> io::Result<()> {
     };
     new(files.vmm_log())?;
     new(files.firecracker_log())?;
-    let told = configuration(spec, &inside(spec), Files::VSOCK);
+    let told = configuration(spec, &walls::places_inside(spec), Files::VSOCK);
     new(files.configuration())?.write_all(told.to_string().as_bytes())?;
     DirBuilder::new().mode(0o700).create(files.sockets())
 }
 
 /// What of the host it sees, and how: nothing else but `/usr`.
 fn bound(files: &Files, spec: &VmmSpec) -> Vec<(&'static str, PathBuf, PathBuf)> {
-    let inside = inside(spec);
+    let inside = walls::places_inside(spec);
     let mut bound = vec![
         ("--dev-bind", "/dev/kvm".into(), "/dev/kvm".into()),
         ("--ro-bind", spec.kernel.clone(), inside.kernel),
