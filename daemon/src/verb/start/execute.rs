@@ -52,7 +52,7 @@ pub(super) struct Start {
     /// Disks that were made, and that no guest has seen yet; they may still be on their way
     /// to the host's disk.
     fresh: Vec<PathBuf>,
-    /// Its turn to boot, where guests take turns.
+    /// Its turn, where starts take turns.
     turn: Option<Turn>,
 }
 
@@ -242,6 +242,7 @@ impl Start {
                 teller.stage(Stage::WORK_DISK, &detail, grow).await.map(drop)
             }
             Step::AttachSnapshot { base, first_boot } => {
+                self.take_turn("other VMs are made ready").await?;
                 let attach = self.attach_snapshot(base, first_boot);
                 teller.stage(Stage::ROOTFS_OVERLAY, "", attach).await
             }
@@ -261,7 +262,9 @@ impl Start {
             }
             Step::StartVmm { kernel, initrd, root, work_disk } => {
                 self.tell_growth();
-                self.take_turn(host.accelerator).await?;
+                if host.accelerator == Accelerator::Tcg {
+                    self.take_turn("other guests boot").await?;
+                }
                 let rootfs = match root {
                     RootDisk::File(path) => Disk::File(path),
                     RootDisk::Snapshot => {
@@ -288,15 +291,19 @@ impl Start {
                     publish: self.record.publish.clone(),
                     shares: self.folders.clone(),
                 };
-                teller.stage(Stage::START_VMM, "", self.start_vmm(&spec, host)).await
+                teller.stage(Stage::START_VMM, "", self.start_vmm(&spec, host)).await?;
+                if host.accelerator == Accelerator::Kvm {
+                    self.turn = None;
+                }
+                Ok(())
             }
             Step::WaitForGuest => teller.stage(Stage::BOOT, "", self.boot()).await,
         }
     }
 
-    /// Waits for its turn, where the guest's processors are emulated by the host's.
-    async fn take_turn(&mut self, accelerator: Accelerator) -> Result<(), Refusal> {
-        if accelerator == Accelerator::Kvm {
+    /// Waits for its turn, if it does not have it yet, while others do what is told of.
+    async fn take_turn(&mut self, others: &str) -> Result<(), Refusal> {
+        if self.turn.is_some() {
             return Ok(());
         }
         self.turn = self.context.turns.now();
@@ -309,7 +316,7 @@ impl Start {
                     Ok(_) = interrupted.wait_for(|&now| now) => Err(broken_off),
                 }
             };
-            let turn = self.teller.stage(Stage::TURN, "other guests boot", wait).await?;
+            let turn = self.teller.stage(Stage::TURN, others, wait).await?;
             self.turn = Some(turn);
         }
         Ok(())

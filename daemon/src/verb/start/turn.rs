@@ -1,22 +1,25 @@
-//! Whose turn it is to boot.
+//! Whose turn it is to be made ready by the root helper, or to boot.
 //!
 //! Under software emulation a booting guest wants a whole processor. Many at once cost each
 //! other more than they get: each spends what little time it has on its own clock's ticks,
 //! and all of them run out of patience. A few at a time are all up sooner.
+//!
+//! The root helper's calls have a deadline each, which many at once on few processors miss
+//! together; a few at a time all meet it. Under KVM a turn ends when the VMM runs.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// How long a guest waits for its turn: others may hang until they are given up.
+/// How long a start waits for its turn: others may hang until they are given up.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The turns of guests that boot under software emulation.
+/// The turns of starts.
 #[derive(Debug)]
 pub struct Turns(Arc<Semaphore>);
 
-/// A guest's turn, until it is dropped; none for one that did not get one in time.
+/// A start's turn, until it is dropped; none for one that did not get one in time.
 #[derive(Debug)]
 pub(super) struct Turn {
     _permit: Option<OwnedSemaphorePermit>,
