@@ -49,7 +49,6 @@ BANGER_PARALLEL_VMS=${BANGER_PARALLEL_VMS:-20} BANGER_PARALLEL_ROUNDS=${BANGER_P
     proof "20 guests beside each other, 10 times" guests_live_beside_each_other_and_leave_nothing
 
 BANGER_PARALLEL_VMS=10 proof "10 VMs on snapshots and the bridge at once" vms_of_a_member_live_at_once_and_leave_nothing
-# These three are counted as not run but with BANGER_NESTED_GUESTS=1.
 BANGER_PARALLEL_ROUNDS=${BANGER_PARALLEL_ROUNDS:-10} \
     proof "20 guests on snapshots at once, under KVM, 10 times" twenty_guests_of_a_member_live_at_once_and_leave_nothing
 BANGER_VM_KILLS=${BANGER_VM_KILLS:-100} \

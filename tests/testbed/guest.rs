@@ -67,7 +67,11 @@ fn twenty_guests_of_a_member_live_at_once_and_leave_nothing() {
             std::thread::scope(|scope| {
                 let lives: Vec<_> = names.iter().map(|name| scope.spawn(|| live(name))).collect();
                 for (name, life) in names.iter().zip(lives) {
-                    lived += u64::from(life.join().is_ok_and(|said| said == *name));
+                    match life.join() {
+                        Ok(said) if said == *name => lived += 1,
+                        Ok(said) => println!("{name} said:\n{said}"),
+                        Err(_) => println!("{name} did not live"),
+                    }
                 }
             });
             assert_eq!(lived, round * GUESTS, "round {round}");

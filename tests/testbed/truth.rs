@@ -22,7 +22,7 @@ fn create(name: &str) {
     by(
         "ann",
         &format!(
-            "banger -q create --name {name} --memory 64M --cpus 1 --disk 64M; \
+            "banger -q create --name {name} --memory 128M --cpus 1 --disk 64M; \
          banger -q start --timeout 100s {name}; banger exec {name} -- sh -c 'echo {name} >/etc/mine; sync'"
         ),
     );
@@ -130,7 +130,9 @@ fn whatever_is_killed_while_a_vm_starts_stops_or_goes_nothing_is_lost_and_nothin
             for victim in victims {
                 let what =
                     if *victim == "VMM" { format!("banger-{web}") } else { (*victim).to_owned() };
-                sh(&format!("pkill -KILL -f '{what}' || true"));
+                // In brackets, so that the shell that asks for it is not meant.
+                let (first, rest) = what.split_at(1);
+                sh(&format!("pkill -KILL -f '[{first}]{rest}' || true"));
             }
             client.wait().unwrap();
             judge(verb, std::slice::from_ref(&other));

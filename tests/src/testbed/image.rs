@@ -31,8 +31,6 @@ const FILES: &[(&str, u16, &[u8])] = &[
     ("/etc/hosts", 0o644, b"127.0.0.1 localhost testbed\n::1 localhost\n"),
     // Guests of a guest: the processor that QEMU emulates has AMD's virtualisation.
     ("/etc/modules-load.d/kvm.conf", 0o644, b"kvm_amd\n"),
-    // As that is emulated, guests stop at random; without these, less often.
-    ("/etc/modprobe.d/kvm.conf", 0o644, b"options kvm_amd npt=0 vgif=0\n"),
     // A machine that has one has booted before.
     ("/etc/machine-id", 0o444, b"7e57bed07e57bed07e57bed07e57bed0\n"),
 ];

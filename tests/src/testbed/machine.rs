@@ -10,19 +10,22 @@ use std::time::{Duration, Instant};
 
 use command_fds::{CommandFdExt, FdMapping};
 
+use super::emulator::Emulator;
 use super::image::Image;
 use super::monitor::Monitor;
-
-/// The program.
-pub(super) const QEMU: &str = "qemu-system-x86_64";
 
 /// What a saved state fits to.
 ///
 /// Without cmpxchg16b: QEMU 7.2 leaves arbitrary flags behind it, the direction flag among them, and
 /// an interrupt keeps them, so that a kernel of 6.12 crashes on a busy host within seconds. Without
-/// tables of five levels: each walk through them costs. Its processors take turns: with a thread each,
-/// one may run a breakpoint that another has removed from the kernel's text already, which crashes it;
-/// a host with two processors is kept busy by two machines.
+/// tables of five levels: each walk through them costs.
+///
+/// One processor. With a thread for each of two, one may run a breakpoint that the other has removed
+/// from the kernel's text already, which crashes it. Where two take turns, guests under KVM stop or crash
+/// at random: QEMU keeps the number of an interrupt that it has given to a guest, and when it is asked to
+/// let the other processor have its turn before the guest has left the processor or met a fault, it gives
+/// that interrupt once more, interrupts being off or not. A host with two processors is kept busy by two
+/// machines.
 pub(super) const BOARD: &[&str] = &[
     "-nodefaults",
     "-no-user-config",
@@ -36,7 +39,7 @@ pub(super) const BOARD: &[&str] = &[
     "-cpu",
     "max,-cx16,-la57",
     "-smp",
-    "2",
+    "1",
     "-m",
     "4096M",
 ];
@@ -72,6 +75,7 @@ pub(super) enum Root<'a> {
 /// What a machine is put together of.
 #[derive(Debug)]
 pub(super) struct Parts<'a> {
+    pub(super) emulator: &'a Emulator,
     pub(super) image: &'a Image,
     /// The file that its memory lies in, when it is or will be saved.
     pub(super) memory: &'a Path,
@@ -96,7 +100,7 @@ pub struct Machine {
 impl Machine {
     /// Starts one of these parts.
     pub(super) fn start(parts: Parts<'_>, how: Start) -> Result<Self> {
-        let Parts { image, memory, root, payload, guests } = parts;
+        let Parts { emulator, image, memory, root, payload, guests } = parts;
         let console = tempfile::tempfile_in("/var/tmp")?;
         let (orders, its_orders) = UnixStream::pair()?;
         let (control, its_control) = UnixStream::pair()?;
@@ -111,7 +115,8 @@ impl Machine {
         // A signal at the parent's end: QEMU itself would go on without anybody.
         let mut command = Command::new("setpriv");
         command
-            .args(["--pdeathsig", "KILL", "--", QEMU])
+            .args(["--pdeathsig", "KILL", "--"])
+            .args(emulator.line())
             .args(BOARD)
             .args(["-object", &memory])
             .arg("-kernel")

@@ -5,6 +5,7 @@
 //! own, which is thrown away. What is slow to make lies in the cache, each part named by a hash of
 //! what it is made of:
 //!
+//! - `emulator`: the QEMU that runs it;
 //! - `recipe`: the packages, as a tar, by mmdebstrap;
 //! - `image`: the disk, formatted and filled by the engine; beside it the kernel and the initial RAM disk;
 //! - `state`: the memory and the devices of the machine that waits, as it booted and, once a build, with
@@ -12,6 +13,7 @@
 //! - `guests`: images for VMs of its own, which have KVM there: the processor that is emulated has AMD's SVM.
 
 mod cache;
+mod emulator;
 mod guests;
 mod image;
 mod machine;
@@ -38,11 +40,8 @@ const INSIDE: &str = "BANGER_INSIDE";
 /// What a test prints that resets its machine on purpose.
 const RESET: &str = "RESET";
 
-/// Set where guests of the testbed's own are tried.
-const NESTED: &str = "BANGER_NESTED_GUESTS";
-
 /// How long a test may take inside, and how long where one of [`PASSED`] makes it a long one.
-const LIMIT: Duration = Duration::from_secs(400);
+const LIMIT: Duration = Duration::from_secs(570);
 const LONG: Duration = Duration::from_secs(7200);
 
 /// Variables that a test finds inside, too: numbers that say how long it goes on, and from where.
@@ -107,9 +106,6 @@ pub fn inside_with_firecracker(images: &[GuestImage], test: impl FnOnce()) {
     if named.is_none() && std::env::var_os(INSIDE).is_none() {
         return skip("BANGER_FIRECRACKER names no Firecracker, which Debian has no package of");
     }
-    if !nested() {
-        return;
-    }
     let payload = || {
         let mut payload = Payload::of_this_test().on_prepared().with_guests(images);
         payload.add(Path::new(&named.unwrap_or_default()), "vmm/firecracker");
@@ -118,24 +114,9 @@ pub fn inside_with_firecracker(images: &[GuestImage], test: impl FnOnce()) {
     inside_with(payload, test);
 }
 
-/// The same, with a real VMM, and these images on `/dev/vdc`, where `BANGER_NESTED_GUESTS` asks for it.
+/// The same, with a real VMM, and these images on `/dev/vdc`.
 pub fn inside_with_guests(images: &[GuestImage], test: impl FnOnce()) {
-    if nested() {
-        inside_with(|| Payload::of_this_test().on_prepared().with_guests(images), test);
-    }
-}
-
-/// Whether guests of the testbed's own are to be run. QEMU emulates what KVM needs, up to its
-/// release 10.0 at least not without faults: of guests that booted there half stopped for ever, or
-/// crashed, at a place of their own each time.
-fn nested() -> bool {
-    let wanted = std::env::var_os(INSIDE).is_some() || std::env::var_os(NESTED).is_some();
-    if !wanted {
-        skip(
-            "QEMU's emulation of AMD's virtualisation stops guests at random: BANGER_NESTED_GUESTS=1 tries them",
-        );
-    }
-    wanted
+    inside_with(|| Payload::of_this_test().on_prepared().with_guests(images), test);
 }
 
 fn inside_with(payload: impl FnOnce() -> Payload, test: impl FnOnce()) {
@@ -155,9 +136,6 @@ fn inside_with(payload: impl FnOnce() -> Payload, test: impl FnOnce()) {
 pub fn inside_with_resets(images: &[GuestImage], test: impl FnOnce(u64)) {
     if let Some(times) = std::env::var_os(INSIDE) {
         return test(times.to_str().and_then(|times| times.parse().ok()).expect("a number"));
-    }
-    if !nested() {
-        return;
     }
     let payload = || Payload::of_this_test().on_prepared().with_guests(images);
     let Some(testbed) = testbed(payload) else { return };

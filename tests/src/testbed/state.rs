@@ -9,12 +9,12 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::cache::{Cache, Kind, key};
+use super::emulator::Emulator;
 use super::image::{Image, SIZE};
-use super::machine::{BOARD, KERNEL_ARGUMENTS, Machine, Parts, QEMU, Root, Start};
+use super::machine::{BOARD, KERNEL_ARGUMENTS, Machine, Parts, Root, Start};
 use super::order::Ended;
 use super::overlay;
 use super::payload::Payload;
-use crate::{root, skip};
 
 /// The kinds of part in the cache.
 const BOOTED: Kind = Kind::lasting("testbed-state");
@@ -54,6 +54,7 @@ impl Saved {
 #[derive(Debug)]
 pub struct Testbed {
     cache: Cache,
+    emulator: Emulator,
     payload: Payload,
     disk: File,
     guests: File,
@@ -70,20 +71,17 @@ pub fn start(payload: Payload) -> Option<Machine> {
 impl Testbed {
     /// Looks up what there is; `None`, with the skip noted, where there can be no machines.
     pub fn new(payload: Payload) -> Option<Self> {
-        if !root::has(QEMU) {
-            skip("qemu-system-x86_64 is missing (apt-get install qemu-system-x86)");
-            return None;
-        }
         let cache = Cache::open()?;
+        let emulator = Emulator::find_or_make(&cache)?;
         let guests = payload.guests()?;
         let image = Image::key();
-        let booted = state_key(&image);
+        let booted = state_key(&emulator, &image);
         let prepared = payload.is_for_prepared().then(|| {
             let files = Payload::to_prepare().key();
             key([booted.as_bytes(), files.as_bytes(), PREPARE.as_bytes()])
         });
         let disk = payload.disk();
-        Some(Self { cache, payload, disk, guests, image, booted, prepared })
+        Some(Self { cache, emulator, payload, disk, guests, image, booted, prepared })
     }
 
     /// Starts a machine that waits for an order; what it writes is thrown away.
@@ -132,7 +130,8 @@ impl Testbed {
         // What was unpacked lay in memory.
         let payload = self.payload.with_what_prepares().disk();
         let (memory, root) = (Path::new(""), Root::Into(overlay));
-        let parts = Parts { image: &image, memory, root, payload, guests };
+        let emulator = &self.emulator;
+        let parts = Parts { emulator, image: &image, memory, root, payload, guests };
         let machine = Machine::start(parts, Start::Boot);
         self.cache.unlock();
         Some(ready(machine.expect("QEMU can be started")))
@@ -140,7 +139,8 @@ impl Testbed {
 
     fn machine(&self, image: &Image, root: Root<'_>, memory: &Path, how: Start) -> Result<Machine> {
         let (payload, guests) = (self.disk.try_clone()?, self.guests.try_clone()?);
-        Machine::start(Parts { image, memory, root, payload, guests }, how)
+        let emulator = &self.emulator;
+        Machine::start(Parts { emulator, image, memory, root, payload, guests }, how)
     }
 
     /// A machine that goes on from a saved state.
@@ -158,7 +158,8 @@ impl Testbed {
         } else {
             self.disk.try_clone().expect("a file can be shared")
         };
-        let parts = Parts { image, memory: Path::new(""), root: Root::Image, payload, guests };
+        let (emulator, memory, root) = (&self.emulator, Path::new(""), Root::Image);
+        let parts = Parts { emulator, image, memory, root, payload, guests };
         let mut machine = ready(Machine::start(parts, Start::Boot).expect("QEMU can be started"));
         if self.prepared.is_some() {
             prepare(&mut machine);
@@ -184,13 +185,13 @@ impl Testbed {
             let image = Image::make(cache, &self.image)?;
             if !booted.folder.exists() {
                 cache.make(BOOTED, &self.booted, |folder| {
-                    let saved = save_booted(&image, folder);
+                    let saved = save_booted(&self.emulator, &image, folder);
                     saved.unwrap_or_else(|error| panic!("the testbed cannot be saved: {error}"));
                 });
             }
             if let (Some(key), false) = (&self.prepared, folder.exists()) {
                 cache.make(PREPARED, key, |folder| {
-                    let saved = save_prepared(&image, &booted, folder);
+                    let saved = save_prepared(&self.emulator, &image, &booted, folder);
                     saved.unwrap_or_else(|error| panic!("the testbed cannot be prepared: {error}"));
                 });
             }
@@ -200,8 +201,8 @@ impl Testbed {
 }
 
 /// The image, the board, and QEMU as it calls itself.
-fn state_key(image: &str) -> String {
-    let version = Command::new(QEMU).arg("--version").output().expect("QEMU can be started").stdout;
+fn state_key(emulator: &Emulator, image: &str) -> String {
+    let version = emulator.version();
     let board = BOARD.join(" ");
     let parts = [image.as_bytes(), &version, board.as_bytes(), KERNEL_ARGUMENTS.as_bytes(), KEPT];
     key(parts)
@@ -222,7 +223,7 @@ fn prepare(machine: &mut Machine) {
 }
 
 /// Boots a machine, and saves it as soon as it waits for an order.
-fn save_booted(image: &Image, folder: &Path) -> Result<()> {
+fn save_booted(emulator: &Emulator, image: &Image, folder: &Path) -> Result<()> {
     let saved = Saved { folder: folder.to_owned() };
     let (memory, overlay) = (saved.memory(), saved.overlay());
     File::create_new(&memory)?;
@@ -230,13 +231,14 @@ fn save_booted(image: &Image, folder: &Path) -> Result<()> {
     let nothing = Payload::default();
     let guests = nothing.guests().ok_or_else(|| Error::other("no disk for guests"))?;
     let root = Root::Into(&overlay);
-    let parts = Parts { image, memory: &memory, root, payload: nothing.disk(), guests };
+    let payload = nothing.disk();
+    let parts = Parts { emulator, image, memory: &memory, root, payload, guests };
     let mut machine = ready(Machine::start(parts, Start::BootToSave)?);
     save(&mut machine, &saved)
 }
 
 /// Goes on from there, and saves the machine again when it has what tests of the helper begin with.
-fn save_prepared(image: &Image, booted: &Saved, folder: &Path) -> Result<()> {
+fn save_prepared(emulator: &Emulator, image: &Image, booted: &Saved, folder: &Path) -> Result<()> {
     let saved = Saved { folder: folder.to_owned() };
     let (memory, overlay) = (saved.memory(), saved.overlay());
     for (from, to) in [(&booted.memory(), &memory), (&booted.overlay(), &overlay)] {
@@ -251,7 +253,8 @@ fn save_prepared(image: &Image, booted: &Saved, folder: &Path) -> Result<()> {
     let payload = Payload::to_prepare();
     let guests = payload.guests().ok_or_else(|| Error::other("no disk for guests"))?;
     let root = Root::Into(&overlay);
-    let parts = Parts { image, memory: &memory, root, payload: payload.disk(), guests };
+    let payload = payload.disk();
+    let parts = Parts { emulator, image, memory: &memory, root, payload, guests };
     let mut machine = Machine::start(parts, Start::RestoreToSave)?;
     machine.monitor.restore(&format!("cat {}", booted.devices()))?;
     prepare(&mut machine);
