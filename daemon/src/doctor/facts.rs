@@ -21,6 +21,7 @@ pub(super) struct Facts {
     pub(super) qemu: Program,
     /// The networks that QEMU knows; empty where it does not tell.
     pub(super) qemu_networks: Vec<String>,
+    pub(super) firecracker: Program,
     pub(super) passt: Program,
     pub(super) bubblewrap: Program,
     /// Why VMs run without namespaces of their own; absent when they have them.

@@ -51,6 +51,7 @@ pub(super) fn healthy() -> Facts {
         kvm: Kvm::Works,
         qemu: works("/usr/bin/qemu-system-x86_64", "QEMU emulator version 7.2.22"),
         qemu_networks: vec!["user".into(), "stream".into()],
+        firecracker: Program::Missing,
         passt: works("/usr/bin/passt", "passt 2025_01_21"),
         bubblewrap: works("/usr/bin/bwrap", "bubblewrap 0.8.0"),
         no_walls: None,
@@ -141,6 +142,15 @@ fn every_broken_host_is_told_what_and_how_to_mend_it() {
         }),
         ("KVM opens and does not run", |f| {
             f.kvm = Kvm::Broken("a guest does not run: KVM internal error".into());
+        }),
+        ("Firecracker", |f| f.firecracker = works("/usr/bin/firecracker", "Firecracker v1.16.1")),
+        ("Firecracker that guests get out of", |f| {
+            f.firecracker = works("/usr/bin/firecracker", "Firecracker v1.14.2");
+        }),
+        ("old Firecracker", |f| f.firecracker = works("/opt/firecracker", "Firecracker v1.3.1")),
+        ("no Firecracker at all", |f| f.firecracker = works("/opt/firecracker", "jailer 1.2.3")),
+        ("broken Firecracker", |f| {
+            f.firecracker = broken("/opt/firecracker", "cannot execute binary file");
         }),
         ("no QEMU", |f| f.qemu = Program::Missing),
         ("QEMU does not run", |f| {

@@ -1,14 +1,15 @@
-//! KVM and QEMU.
+//! KVM, QEMU and Firecracker.
 
 use banger_proto::{Check, CheckState, Need};
 
 use super::super::facts::{Facts, Kvm, Program};
 use super::{failed, ok, short, warning};
+use crate::vmm::firecracker::Version;
 
 const GROUP: &str = "virtualization";
 
 pub(super) fn check(facts: &Facts) -> Vec<Check> {
-    vec![kvm(facts), qemu(facts)]
+    vec![kvm(facts), qemu(facts), firecracker(facts)]
 }
 
 fn kvm(facts: &Facts) -> Check {
@@ -103,4 +104,28 @@ fn qemu(facts: &Facts) -> Check {
                 .remedy(["# a newer one, where the distribution has it".to_owned(), install])
         }
     }
+}
+
+fn firecracker(facts: &Facts) -> Check {
+    let name = (GROUP, "Firecracker");
+    let why = "it may run guests instead of QEMU, on a disk of the root helper's";
+    let newer = "# another release: https://github.com/firecracker-microvm/firecracker/releases";
+    let (path, said) = match &facts.firecracker {
+        Program::Missing => return ok(name, why, "not found: QEMU runs all guests"),
+        Program::Broken { path, reason } => {
+            return warning(name, why, format!("{} does not run: {reason}", path.display()))
+                .remedy([newer, "# or remove it: QEMU then runs all guests"]);
+        }
+        Program::Works { path, version } => (path, version),
+    };
+    let Some(version) = Version::parse(said) else {
+        let found = format!("{} does not say which Firecracker it is", path.display());
+        return warning(name, why, found).remedy([newer]);
+    };
+    let Some(trouble) = version.trouble() else {
+        return ok(name, why, format!("{} ({})", short(said), path.display()));
+    };
+    let state = if version.lets_guests_out() { CheckState::Failed } else { CheckState::Warning };
+    Check::new(name, why, state, format!("{trouble}, and is not used ({})", path.display()))
+        .remedy([newer])
 }

@@ -11,7 +11,7 @@ use banger_proto::paths::Paths;
 use super::facts::{Builds, Facts, Kvm, Shares};
 use crate::config;
 use crate::context::{Context, now};
-use crate::spawn::{BWRAP, MMDEBSTRAP, Missing, PASST, QEMU};
+use crate::spawn::{BWRAP, FIRECRACKER, MMDEBSTRAP, Missing, PASST, QEMU};
 use crate::store::{Images, Vms};
 use crate::verb::host_memory;
 use crate::vmm::{Accelerator, Host, Walls};
@@ -21,11 +21,12 @@ pub(super) async fn all(paths: &Paths, quick: bool) -> (Facts, Result<Host, Miss
     let loaded = config::load(paths);
     let finder = Context::finder(&loaded.settings);
     let own_finder = finder.clone();
-    let (kvm, walls, qemu, networks, passt, bubblewrap, mmdebstrap) = tokio::join!(
+    let (kvm, walls, qemu, networks, firecracker, passt, bubblewrap, mmdebstrap) = tokio::join!(
         system::kvm(&finder, &paths.state, quick),
         Walls::probe(&finder),
         programs::version(&finder, &QEMU),
         programs::networks(&finder),
+        programs::version(&finder, &FIRECRACKER),
         programs::version(&finder, &PASST),
         programs::version(&finder, &BWRAP),
         programs::version(&finder, &MMDEBSTRAP),
@@ -44,6 +45,7 @@ pub(super) async fn all(paths: &Paths, quick: bool) -> (Facts, Result<Host, Miss
         kvm,
         qemu,
         qemu_networks: networks,
+        firecracker,
         passt,
         bubblewrap,
         no_walls: match walls {

@@ -14,7 +14,7 @@ mod launch;
 mod version;
 
 pub(super) use launch::start;
-pub(crate) use version::ask;
+pub(crate) use version::{Version, ask};
 
 /// Most processors that it gives a guest.
 pub(crate) const MOST_CPUS: u32 = 32;

@@ -29,15 +29,24 @@ impl Version {
         parts.next().is_none().then_some(version)
     }
 
+    /// Whether guests are known to get out of it.
+    pub(crate) fn lets_guests_out(self) -> bool {
+        self.escape().is_some()
+    }
+
+    /// By what guests get out of it.
+    fn escape(self) -> Option<&'static str> {
+        let known = ESCAPES.iter().find(|(first, last, _)| (*first..=*last).contains(&self));
+        known.map(|(_, _, name)| *name)
+    }
+
     /// Why nothing is run with it, when that is so.
     pub(crate) fn trouble(self) -> Option<String> {
         if self < OLDEST {
             return Some(format!("Firecracker {self} is older than {OLDEST}"));
         }
-        let known = ESCAPES.iter().find(|(first, last, _)| (*first..=*last).contains(&self));
-        known.map(|(_, _, name)| {
-            format!("guests are known to get out of Firecracker {self} ({name})")
-        })
+        self.escape()
+            .map(|name| format!("guests are known to get out of Firecracker {self} ({name})"))
     }
 }
 
