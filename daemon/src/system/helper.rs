@@ -35,7 +35,12 @@ impl Helper {
     /// [`Code::Unavailable`] where there is none, [`Code::PermissionDenied`] where it is not
     /// this user's to ask.
     pub(crate) async fn connect() -> Result<Self, Refusal> {
-        Ok(Self { inner: RootHelper::connect(Path::new(SOCKET)).await? })
+        Self::at(Path::new(SOCKET)).await
+    }
+
+    /// The same for a socket at another place.
+    pub(super) async fn at(socket: &Path) -> Result<Self, Refusal> {
+        Ok(Self { inner: RootHelper::connect(socket).await? })
     }
 
     /// What a helper does for this user's VMs.
@@ -44,8 +49,12 @@ impl Helper {
     /// As [`Helper::connect`]; [`Code::FailedPrecondition`] with all that is missing, where it
     /// does not even do what a VM of any network needs.
     pub(crate) async fn offer() -> Result<Offer, Refusal> {
-        let mut helper = Self::connect().await?;
-        ready::judge(&helper.inner.describe(true).await?)
+        Self::connect().await?.offers().await
+    }
+
+    /// The same of the one that is connected.
+    pub(super) async fn offers(&mut self) -> Result<Offer, Refusal> {
+        ready::judge(&self.inner.describe(true).await?)
     }
 
     /// Makes a VM's device over this image. A `fresh` one has nothing of an earlier run's; one

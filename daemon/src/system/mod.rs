@@ -4,6 +4,8 @@ mod facts;
 mod guest_files;
 mod helper;
 mod ready;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use helper::Helper;
 pub(crate) use ready::Offer;
