@@ -9,6 +9,7 @@ use banger_proto::paths::Paths;
 use banger_proto::{Code, Refusal};
 use tokio::sync::Mutex;
 
+use crate::cgroup::Groups;
 use crate::config::{self, Settings};
 use crate::net::PortBook;
 use crate::spawn::Finder;
@@ -35,6 +36,7 @@ pub struct Context {
     /// Where kernels are unpacked.
     pub(crate) bench: Bench,
     host: Mutex<Option<Arc<Host>>>,
+    groups: Mutex<Option<Groups>>,
 }
 
 impl Context {
@@ -50,6 +52,7 @@ impl Context {
             turns: Turns::default(),
             bench: Bench::default(),
             host: Mutex::default(),
+            groups: Mutex::default(),
         }
     }
 
@@ -97,6 +100,19 @@ impl Context {
             .map_err(|missing| Refusal::from_error(Code::FailedPrecondition, &missing))?;
         *known = Some(host.clone());
         Ok(host)
+    }
+
+    /// Where cgroups of VMs are made: found by the first who asks, and looked for again as long
+    /// as there is none.
+    ///
+    /// # Errors
+    /// Why there is none, for people.
+    pub(crate) async fn groups(&self) -> Result<Groups, String> {
+        let mut known = self.groups.lock().await;
+        if let Some(groups) = known.as_ref() {
+            return Ok(groups.clone());
+        }
+        Ok(known.insert(Groups::find().await?).clone())
     }
 
     /// Whether [`Context::host`] answers at once.

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod causes;
+mod cgroup;
 pub mod command;
 pub mod config;
 mod confine;

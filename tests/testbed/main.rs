@@ -9,6 +9,7 @@ mod guest;
 mod helper;
 mod kernel;
 mod kills;
+mod limits;
 mod login;
 mod owning;
 mod packaging;

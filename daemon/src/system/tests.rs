@@ -131,7 +131,7 @@ fn a_vms_device_and_tap_come_and_go_and_what_was_written_stays_until_it_is_disca
         let objects = helper.objects().await.unwrap();
         assert!(objects.iter().any(|object| matches!(object.kind, ObjectKind::Snapshot { .. })));
         // It is not this VM's device any more.
-        assert_eq!(code(helper.detach(vm, Some(first.device.diskseq)).await), Code::NotFound);
+        assert_eq!(code(helper.detach(vm, Some(first.device.diskseq)).await), Code::Aborted);
         let gone = helper.detach(vm, Some(second.device.diskseq)).await.unwrap();
         assert_eq!((gone, stage.there()), (Change::Removed, [0, 0, 1, 1]));
         assert_eq!(helper.detach(vm, None).await.unwrap(), Change::None);
@@ -193,6 +193,7 @@ fn an_attach_that_fails_at_any_step_leaves_nothing() {
             stage.kernel.state().failing.insert(at);
             let attached = helper.attach(vm, &image, true, 0).await;
             failed += usize::from(attached.is_err());
+            stage.kernel.state().failing.clear();
             helper.detach(vm, None).await.unwrap();
             helper.discard(vm).await.unwrap();
         });
@@ -205,9 +206,8 @@ fn an_attach_that_fails_at_any_step_leaves_nothing() {
 fn what_polkit_refuses_is_refused_with_what_helps_and_logged_once() {
     let stage = Stage::new(Polkit::script([Scripted::Yes, Scripted::Yes, Scripted::No]));
     let (vm, image) = (VmId::random(), stage.image().to_owned());
-    let refusal = stage.asked(async |mut helper: Helper| {
-        helper.attach(vm, &image, true, 0).await.unwrap_err()
-    });
+    let refusal = stage
+        .asked(async |mut helper: Helper| helper.attach(vm, &image, true, 0).await.unwrap_err());
     assert_eq!(refusal.code, Code::PermissionDenied);
     assert!(!refusal.hint.is_empty(), "{refusal:?}");
     assert_eq!((stage.there(), stage.log.entries().len()), ([0; 4], 3));

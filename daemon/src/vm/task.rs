@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 use super::handle::{Command, removed};
 use super::view::view;
 use super::{abandoned, expiry};
+use crate::cgroup;
 use crate::context::Context;
 use crate::net::PortClaim;
 use crate::progress::Teller;
@@ -118,6 +119,10 @@ impl Task {
     /// Lives until the VM is removed, or (`None`) until the daemon ends.
     pub(super) async fn run(mut self) -> Option<Farewell> {
         self.hold_vmm();
+        // One of an earlier daemon's.
+        if let Some(runtime) = self.record().phase.runtime() {
+            cgroup::remove_behind(&runtime.machine.vmm);
+        }
         let farewell = self.live().await?;
         // What was asked for while it was being removed.
         while let Ok(command) = self.asked.try_recv() {

@@ -9,6 +9,7 @@ use crate::debian;
 const PACKAGES: &[&str] = &[
     "bubblewrap",
     "dbus",
+    "dbus-user-session",
     "dmsetup",
     "e2fsprogs",
     "iproute2",

@@ -51,7 +51,7 @@ pub(super) fn healthy() -> Facts {
         kvm: Kvm::Works,
         qemu: works("/usr/bin/qemu-system-x86_64", "QEMU emulator version 7.2.22"),
         qemu_networks: vec!["user".into(), "stream".into()],
-        firecracker: Program::Missing,
+        firecracker: works("/usr/bin/firecracker", "Firecracker v1.16.1"),
         passt: works("/usr/bin/passt", "passt 2025_01_21"),
         bubblewrap: works("/usr/bin/bwrap", "bubblewrap 0.8.0"),
         no_walls: None,
@@ -143,7 +143,6 @@ fn every_broken_host_is_told_what_and_how_to_mend_it() {
         ("KVM opens and does not run", |f| {
             f.kvm = Kvm::Broken("a guest does not run: KVM internal error".into());
         }),
-        ("Firecracker", |f| f.firecracker = works("/usr/bin/firecracker", "Firecracker v1.16.1")),
         ("Firecracker that guests get out of", |f| {
             f.firecracker = works("/usr/bin/firecracker", "Firecracker v1.14.2");
         }),
@@ -256,6 +255,11 @@ fn every_broken_host_is_told_what_and_how_to_mend_it() {
         text.push_str(&format!("== {name}\n{words}"));
     }
     insta::assert_snapshot!(text);
+}
+
+#[test]
+fn without_firecracker_nothing_is_wrong() {
+    assert_eq!(told(|facts| facts.firecracker = Program::Missing), "");
 }
 
 #[test]

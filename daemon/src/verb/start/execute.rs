@@ -7,12 +7,15 @@ use std::time::Duration;
 use banger_proto::roothelper::Snapshot;
 use banger_proto::{Code, Isolation, Mib, Refusal, Stage, StartOptions, Vm, VmName};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+use super::enclose::enclose;
 use super::plan::{RootDisk, Situation, Step, plan};
 use super::refusals::{guest_refusal, vmm_refusal};
 use super::turn::Turn;
 use super::undo::Undo;
+use crate::cgroup::Enclosed;
 use crate::config::Settings;
 use crate::context::{Context, now};
 use crate::disk::{self, Copied, CopyError, DiskError};
@@ -52,6 +55,8 @@ pub(super) struct Start {
     /// Disks that were made, and that no guest has seen yet; they may still be on their way
     /// to the host's disk.
     fresh: Vec<PathBuf>,
+    /// Its way into a cgroup, once its VMM runs.
+    enclosing: Option<JoinHandle<Enclosed>>,
     /// Its turn, where starts take turns.
     turn: Option<Turn>,
 }
@@ -84,6 +89,7 @@ pub(crate) async fn start_vm(
         running: None,
         folders: Vec::new(),
         fresh: Vec::new(),
+        enclosing: None,
         turn: None,
     };
     match start.run().await {
@@ -363,6 +369,8 @@ impl Start {
     }
 
     async fn start_vmm(&mut self, spec: &VmmSpec, host: &Host) -> Result<(), Refusal> {
+        // From then on this daemon is where the processes that it starts can be moved from.
+        let groups = self.context.groups().await;
         let mut running =
             vmm::start(host, spec).await.map_err(|error| vmm_refusal(&error, &self.files.run()))?;
         let (machine, files) = (running.clone(), self.files.run());
@@ -374,8 +382,22 @@ impl Start {
         for notice in &running.notices {
             self.teller.notice(notice);
         }
+        let (context, record) = (self.context.clone(), self.record.clone());
+        self.enclosing = Some(tokio::spawn(enclose(context, groups, record, running.clone())));
         self.running = Some(running);
         Ok(())
+    }
+
+    /// Says which limits hold, when the VM has come to where they do.
+    async fn tell_limits(&mut self) {
+        let Some(enclosing) = self.enclosing.take() else { return };
+        let enclosed = enclosing.await;
+        let Enclosed { walls, missing } =
+            enclosed.unwrap_or_else(|error| Enclosed::not(&error.to_string()));
+        if let Some(running) = &mut self.running {
+            running.walls.extend(walls);
+            running.missing.extend(missing);
+        }
     }
 
     /// Waits for the guest. Fresh disks and their names become durable meanwhile: from
@@ -389,6 +411,7 @@ impl Start {
                 .on_host("make the VM's disks durable")
         }));
         self.wait_for_guest().await?;
+        self.tell_limits().await;
         durable.await.unwrap_or_else(|error| Err(Refusal::from_error(Code::Internal, &error)))
     }
 

@@ -1,5 +1,6 @@
 //! `vm start`: a plan, carried out stage by stage, undone when a stage fails.
 
+mod enclose;
 mod execute;
 mod network;
 mod plan;
