@@ -31,7 +31,7 @@ pub struct Context {
     pub builds: Claims,
     /// Which VM has which of the host's ports.
     pub ports: Arc<PortBook>,
-    /// Whose turn it is to be made ready by the root helper, or to boot under software emulation.
+    /// Whose turn it is to start with the root helper, or to boot under software emulation.
     pub turns: Turns,
     /// Where kernels are unpacked.
     pub(crate) bench: Bench,

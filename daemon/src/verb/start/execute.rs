@@ -248,7 +248,7 @@ impl Start {
                 teller.stage(Stage::WORK_DISK, &detail, grow).await.map(drop)
             }
             Step::AttachSnapshot { base, first_boot } => {
-                self.take_turn("other VMs are made ready").await?;
+                self.take_turn("other VMs start").await?;
                 let attach = self.attach_snapshot(base, first_boot);
                 teller.stage(Stage::ROOTFS_OVERLAY, "", attach).await
             }
@@ -297,11 +297,7 @@ impl Start {
                     publish: self.record.publish.clone(),
                     shares: self.folders.clone(),
                 };
-                teller.stage(Stage::START_VMM, "", self.start_vmm(&spec, host)).await?;
-                if host.accelerator == Accelerator::Kvm {
-                    self.turn = None;
-                }
-                Ok(())
+                teller.stage(Stage::START_VMM, "", self.start_vmm(&spec, host)).await
             }
             Step::WaitForGuest => teller.stage(Stage::BOOT, "", self.boot()).await,
         }

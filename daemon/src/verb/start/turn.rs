@@ -1,11 +1,11 @@
-//! Whose turn it is to be made ready by the root helper, or to boot.
+//! Whose turn it is to start with the root helper, or to boot.
 //!
 //! Under software emulation a booting guest wants a whole processor. Many at once cost each
 //! other more than they get: each spends what little time it has on its own clock's ticks,
 //! and all of them run out of patience. A few at a time are all up sooner.
 //!
 //! The root helper's calls have a deadline each, which many at once on few processors miss
-//! together; a few at a time all meet it. Under KVM a turn ends when the VMM runs.
+//! together, and also beside many guests that boot; a few at a time all meet it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// How long a start waits for its turn: others may hang until they are given up.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// The turns of starts.
 #[derive(Debug)]
