@@ -149,22 +149,47 @@ async fn hopeless(files: &Files) -> Diagnosis {
     }
 }
 
-/// Tries again and again, several attempts at once: one that the guest was not
-/// ready for may hang, and must not hold up the next.
+/// Tries again and again.
 ///
 /// The longer it takes, the rarer the attempts: a guest that boots slowly answers slowly
-/// too, and sshd turns clients away once ten have not logged in yet. Attempts from before
-/// the guest had a network do not count there: its kernel refuses them when it has one.
+/// too, and sshd turns clients away once ten have not logged in yet.
 pub(crate) async fn greeting(sshd: SocketAddrV4) {
+    if sshd.ip().is_loopback() { greeting_behind(sshd).await } else { greeting_of(sshd).await }
+}
+
+/// How long after one attempt the next may come.
+fn pause(start: Instant) -> Duration {
+    (start.elapsed() / 20).clamp(BETWEEN[0], BETWEEN[1])
+}
+
+/// Of a guest that is reached by its own address: one attempt at a time. One that its kernel
+/// does not take up is given up for the next; many that hang until there is a network would
+/// all be clients of sshd's a moment later.
+async fn greeting_of(sshd: SocketAddrV4) {
+    let start = Instant::now();
+    loop {
+        let (begun, pause) = (Instant::now(), pause(start));
+        if let Ok(Ok(stream)) = tokio::time::timeout(pause, TcpStream::connect(sshd)).await
+            && matches!(tokio::time::timeout(ATTEMPT, greets(stream)).await, Ok(Ok(true)))
+        {
+            return;
+        }
+        tokio::time::sleep_until(begun + pause).await;
+    }
+}
+
+/// Of a guest behind a program that carries its network: several attempts at once. One that
+/// the guest was not ready for may hang, and must not hold up the next. Those from before the
+/// guest had a network do not count for sshd: its kernel refuses them when it has one.
+async fn greeting_behind(sshd: SocketAddrV4) {
     let start = Instant::now();
     let mut attempts = JoinSet::new();
     let mut next = start;
     loop {
         tokio::select! {
             () = tokio::time::sleep_until(next) => {
-                let so_far = start.elapsed();
                 attempts.spawn(tokio::time::timeout(ATTEMPT, greeted(sshd)));
-                next = Instant::now() + (so_far / 20).clamp(BETWEEN[0], BETWEEN[1]);
+                next = Instant::now() + pause(start);
             }
             Some(outcome) = attempts.join_next() => {
                 if matches!(outcome, Ok(Ok(Ok(true)))) {
@@ -175,13 +200,17 @@ pub(crate) async fn greeting(sshd: SocketAddrV4) {
     }
 }
 
-/// True when an ssh server greets. It may say other lines before.
+/// True when an ssh server greets.
+async fn greeted(sshd: SocketAddrV4) -> io::Result<bool> {
+    greets(TcpStream::connect(sshd).await?).await
+}
+
+/// True when an ssh server greets on this connection. It may say other lines before.
 ///
 /// We greet first, as clients may: a passt of 2023 carries a connection to its end
 /// only once the client has said something.
-async fn greeted(sshd: SocketAddrV4) -> io::Result<bool> {
+async fn greets(mut stream: TcpStream) -> io::Result<bool> {
     const LONGEST: usize = 8 << 10;
-    let mut stream = TcpStream::connect(sshd).await?;
     stream.write_all(b"SSH-2.0-banger_waits\r\n").await?;
     let mut said = Vec::new();
     while said.len() < LONGEST {
@@ -253,6 +282,29 @@ mod tests {
         std::fs::write(files.console(), "banger-network: no way out: eth0 has 1\n").unwrap();
         let flaw = wait(server(texts).await, me.id(), &files).await.unwrap();
         assert_eq!(flaw.as_deref(), Some("eth0 has 1"));
+    }
+
+    #[tokio::test]
+    async fn a_guest_with_an_address_of_its_own_has_one_client_that_waits() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let SocketAddr::V4(sshd) = listener.local_addr().unwrap() else { panic!() };
+        // Refused at first, then slow to greet.
+        drop(listener);
+        let server = async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            let listener = TcpListener::bind(sshd).await.unwrap();
+            let (closed, _) = listener.accept().await.unwrap();
+            drop(closed);
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let another = tokio::time::timeout(Duration::from_millis(500), listener.accept()).await;
+            assert!(another.is_err(), "a second client beside the one that waits");
+            stream.write_all(b"SSH-2.0-slow\r\n").await.unwrap();
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = greeting_of(sshd) => {}
+            () = server => {}
+        }
     }
 
     #[tokio::test]
