@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::enclose::enclose;
+use super::least_memory;
 use super::plan::{RootDisk, Situation, Step, plan};
 use super::refusals::{guest_refusal, vmm_refusal};
 use super::turn::Turn;
@@ -192,6 +193,7 @@ impl Start {
         blocking(move || {
             let name = &record.image.name;
             let image_files = context.images.files(name);
+            least_memory::check(record.name.as_str(), record.memory, &image_files)?;
             let (work_disk, size) = (files.work_disk(), record.disk);
             let has_work_disk = work_disk.exists();
             let half_grown = has_work_disk

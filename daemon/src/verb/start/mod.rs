@@ -2,6 +2,7 @@
 
 mod enclose;
 mod execute;
+mod least_memory;
 mod network;
 mod plan;
 mod refusals;
