@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::{fsck, manifest, root};
 
@@ -46,18 +47,42 @@ pub fn mounted<T>(image: &Path, options: &str, work: impl FnOnce(&Path) -> T) ->
     let _turn = Turn::take();
     let folder = tempfile::tempdir().expect("a folder to mount on can be made");
     run(&["mount", "-t", "ext4", "-o", &format!("loop,{options}")], &[image, folder.path()]);
-    let unmount = Unmount(folder.path().to_owned());
+    let unmount = Unmount { folder: folder.path().to_owned(), image: image.to_owned() };
     let result = work(folder.path());
     drop(unmount);
     result
 }
 
-struct Unmount(PathBuf);
+struct Unmount {
+    folder: PathBuf,
+    image: PathBuf,
+}
 
 impl Drop for Unmount {
     fn drop(&mut self) {
-        run(&["umount"], &[&self.0]);
+        run(&["umount"], &[&self.folder]);
+        // A mount namespace that somebody made meanwhile has it mounted still, and the kernel
+        // writes what it has to write when that ends.
+        let begun = Instant::now();
+        while is_backing(&self.image) {
+            let late = begun.elapsed() > Duration::from_secs(60);
+            assert!(!late || std::thread::panicking(), "{} stays mounted", self.image.display());
+            if late {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
+}
+
+/// Whether a loop device is over this file.
+fn is_backing(image: &Path) -> bool {
+    let image = image.canonicalize().unwrap_or_else(|_| image.to_owned());
+    let devices = std::fs::read_dir("/sys/block").expect("block devices can be listed");
+    devices.filter_map(Result::ok).any(|device| {
+        let file = std::fs::read_to_string(device.path().join("loop/backing_file"));
+        file.is_ok_and(|file| Path::new(file.trim_end_matches('\n')) == image)
+    })
 }
 
 fn run(words: &[&str], paths: &[&Path]) {
