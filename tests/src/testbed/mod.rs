@@ -41,7 +41,7 @@ const INSIDE: &str = "BANGER_INSIDE";
 const RESET: &str = "RESET";
 
 /// How long a test may take inside, and how long where one of [`PASSED`] makes it a long one.
-const LIMIT: Duration = Duration::from_secs(570);
+const LIMIT: Duration = Duration::from_secs(1400);
 const LONG: Duration = Duration::from_secs(7200);
 
 /// Variables that a test finds inside, too: numbers that say how long it goes on, and from where.
