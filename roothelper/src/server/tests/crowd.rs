@@ -21,6 +21,35 @@ fn heard(mut stream: UnixStream) -> Vec<u8> {
     heard
 }
 
+/// Idle connections of one user.
+const CROWD: u64 = 10_000;
+
+#[test]
+fn ten_thousand_connections_of_one_user_are_no_wait_for_another() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+    let limit = getrlimit(Resource::Nofile);
+    let most = limit.maximum.unwrap_or(CROWD * 3);
+    if !is_root() || most < CROWD * 2 {
+        // Needs two users, and both ends of each connection.
+        return;
+    }
+    setrlimit(Resource::Nofile, Rlimit { current: Some(most), maximum: limit.maximum }).unwrap();
+    let stage = Stage::new(Simulated::yes());
+    let socket = stage.socket();
+    let crowd = as_user(ALICE, || {
+        (0..CROWD).map(|_| UnixStream::connect(&socket).unwrap()).collect::<Vec<_>>()
+    });
+    let answered = asks(BOB, &socket, async |mut helper| {
+        let begun = std::time::Instant::now();
+        helper.describe(false).await.unwrap();
+        begun.elapsed()
+    });
+    // How long is for people to judge: machines that are shared stall.
+    println!("RESULT a call beside {CROWD} idle connections of another user: {answered:?}");
+    drop(crowd);
+}
+
 #[test]
 fn one_users_connections_leave_place_for_anothers() {
     if !is_root() {
