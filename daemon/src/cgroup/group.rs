@@ -62,7 +62,7 @@ impl Groups {
             }
             _ => {}
         }
-        for (_, file, value) in limits.files() {
+        for (file, value) in limits.files() {
             // Where its controller is not delegated there is no such file: that is told below.
             let _not_delegated = fs::write(group.join(file), value);
         }

@@ -42,14 +42,14 @@ impl Limits {
         }
     }
 
-    /// The files that hold them, by their controllers.
-    pub(super) fn files(&self) -> [(&'static str, &'static str, String); 4] {
+    /// The files that hold them.
+    pub(super) fn files(&self) -> [(&'static str, String); 4] {
         [
-            ("memory", "memory.max", self.memory.to_string()),
+            ("memory.max", self.memory.to_string()),
             // A VM of which a part was ended is none.
-            ("memory", "memory.oom.group", "1".to_owned()),
-            ("pids", "pids.max", self.tasks.to_string()),
-            ("cpu", "cpu.weight", self.weight.to_string()),
+            ("memory.oom.group", "1".to_owned()),
+            ("pids.max", self.tasks.to_string()),
+            ("cpu.weight", self.weight.to_string()),
         ]
     }
 }

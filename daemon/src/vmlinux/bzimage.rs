@@ -20,6 +20,20 @@ fn bytes<const N: usize>(head: &[u8], at: usize) -> Option<[u8; N]> {
     head.get(at..at.checked_add(N)?)?.try_into().ok()
 }
 
+/// Bytes of the file that say what it takes to unpack itself.
+pub(super) const INIT_HEAD: usize = 0x264;
+
+/// The end of what the kernel takes while it unpacks itself (`pref_address` and `init_size`), in bytes
+/// from the first of the memory. `None` for what is no bzImage, or one older than protocol 2.10.
+pub(super) fn end_of_unpacking(head: &[u8]) -> Option<u64> {
+    let version = u16::from_le_bytes(bytes(head, 0x206)?);
+    if bytes(head, 0x202)? != *b"HdrS" || version < 0x020a {
+        return None;
+    }
+    let address = u64::from_le_bytes(bytes(head, 0x258)?);
+    address.checked_add(u32::from_le_bytes(bytes(head, 0x260)?).into())
+}
+
 /// Reads the header; `file` is the length of all of it.
 pub(super) fn payload(head: &[u8], file: u64) -> Result<Payload, KernelError> {
     let form = KernelError::Form;

@@ -22,3 +22,16 @@ mod worker;
 
 pub(crate) use prepare::{Bench, Unpacked, prepare};
 pub(crate) use worker::{ARGUMENT, run};
+
+/// The end of what a kernel takes while it unpacks itself, in bytes from the first of the guest's memory.
+/// `None` for what is no bzImage, or one that does not say.
+///
+/// # Errors
+/// The file cannot be read.
+pub(crate) fn end_of_unpacking(kernel: &std::path::Path) -> std::io::Result<Option<u64>> {
+    use std::io::Read;
+
+    let mut head = Vec::with_capacity(bzimage::INIT_HEAD);
+    std::fs::File::open(kernel)?.take(bzimage::INIT_HEAD as u64).read_to_end(&mut head)?;
+    Ok(bzimage::end_of_unpacking(&head))
+}

@@ -17,7 +17,7 @@ use super::monitor::Monitor;
 /// What a saved state fits to.
 ///
 /// Without cmpxchg16b: QEMU 7.2 leaves arbitrary flags behind it, the direction flag among them, and
-/// an interrupt keeps them, so that a kernel of 6.12 crashes on a busy host within seconds. Without
+/// an interrupt keeps them, so that a kernel of 6.12 crashes on a busy host within seconds (10.0 was not tried with it). Without
 /// tables of five levels: each walk through them costs.
 ///
 /// One processor. With a thread for each of two, one may run a breakpoint that the other has removed
