@@ -20,10 +20,10 @@ const LARGEST: u64 = 1 << 30;
 const MOST_NAMES: u64 = 10_000;
 
 /// Kernel and initial RAM disk that the user gave.
-#[derive(Debug, Default)]
-pub(super) struct Overrides {
-    pub(super) kernel: Option<Vec<u8>>,
-    pub(super) initrd: Option<Vec<u8>>,
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Overrides<'a> {
+    pub(super) kernel: Option<&'a [u8]>,
+    pub(super) initrd: Option<&'a [u8]>,
 }
 
 /// What an image boots with.
@@ -37,13 +37,13 @@ pub(super) struct Booting {
 /// Puts the kernel and the initial RAM disk beside the root filesystem: those of the
 /// user, else those in the image's own `/boot`. A kernel of the user's boots with the
 /// user's initial RAM disk or without one: the image's own belongs to another kernel.
-pub(super) fn extract_kernel(files: &ImageFiles, given: &Overrides) -> Result<Booting, Refusal> {
+pub(super) fn extract_kernel(files: &ImageFiles, given: Overrides<'_>) -> Result<Booting, Refusal> {
     let mut has_initrd = false;
-    if let Some(initrd) = &given.initrd {
+    if let Some(initrd) = given.initrd {
         write_new(&files.initrd(), initrd)?;
         has_initrd = true;
     }
-    if let Some(bytes) = &given.kernel {
+    if let Some(bytes) = given.kernel {
         write_new(&files.kernel(), bytes)?;
     } else {
         let rootfs = files.rootfs();
@@ -54,7 +54,7 @@ pub(super) fn extract_kernel(files: &ImageFiles, given: &Overrides) -> Result<Bo
                 .hint("install one in the image, or give one with --kernel and --initrd")
         })?;
         extract(&image, &kernel, &files.kernel())?;
-        if let (Some(initrd), None) = (initrd, &given.initrd) {
+        if let (Some(initrd), None) = (initrd, given.initrd) {
             extract(&image, &initrd, &files.initrd())?;
             has_initrd = true;
         }

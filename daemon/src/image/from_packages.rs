@@ -12,7 +12,6 @@ use tokio::process::ChildStderr;
 use tokio::task::JoinHandle;
 
 use super::build::{BuildError, DebianImage};
-use super::finish::Overrides;
 use super::make::Making;
 use super::take_in::Worker;
 use crate::context::Context;
@@ -71,7 +70,7 @@ pub async fn build_image(
         tracing::warn!(%error, "the folder of a build stays");
     }
     built?;
-    making.finish(Overrides::default()).await
+    making.finish(None, None).await
 }
 
 /// Returns when both have done their part, or one of them cannot.

@@ -8,7 +8,6 @@ use banger_proto::{Code, Image, Refusal};
 use futures_util::{Stream, StreamExt};
 use tokio::io::AsyncWriteExt;
 
-use super::finish::Overrides;
 use super::make::Making;
 use crate::progress::Teller;
 use crate::vm::Registry;
@@ -56,7 +55,7 @@ pub async fn import_image(
         }
     };
     teller.stage("import_rootfs", "", import).await?;
-    making.finish(Overrides { kernel, initrd }).await
+    making.finish(kernel, initrd).await
 }
 
 /// Writes the parts into the worker. A stream without its end was cut.

@@ -73,14 +73,20 @@ impl Making {
         Worker::start(&self.files().rootfs(), self.size.bytes(), input)
     }
 
-    /// Makes the rest of the image when its root filesystem is filled.
-    pub(super) async fn finish(self, given: Overrides) -> Result<Image, Refusal> {
+    /// Makes the rest of the image when its root filesystem is filled, with the kernel and the
+    /// initial RAM disk that the user gave.
+    pub(super) async fn finish(
+        self,
+        kernel: Option<Vec<u8>>,
+        initrd: Option<Vec<u8>>,
+    ) -> Result<Image, Refusal> {
         let files = self.files();
         let extracted = files.clone();
-        let booting = self
-            .teller
-            .stage("extract_kernel", "", blocking(move || extract_kernel(&extracted, &given)))
-            .await?;
+        let extract = move || {
+            let given = Overrides { kernel: kernel.as_deref(), initrd: initrd.as_deref() };
+            extract_kernel(&extracted, given)
+        };
+        let booting = self.teller.stage("extract_kernel", "", blocking(extract)).await?;
         let seed = move || {
             disk::build_work_seed(&files.rootfs(), &files.work_seed())
                 .map_err(|error| seed_refusal(&error))
