@@ -37,7 +37,11 @@ rm /var/tmp/hand.cow
 
 /// Files that the batch of debugfs puts into `/etc`: what was there goes first.
 fn files_by_hand(names: &[String]) {
-    println!("RESULT kernel: {} on {}", sh("uname -r"), sh("grep -m 1 'model name' /proc/cpuinfo"));
+    println!(
+        "\nRESULT kernel: {} on {}",
+        sh("uname -r"),
+        sh("grep -m 1 'model name' /proc/cpuinfo")
+    );
     sh("mkdir -p /run/hand");
     let mut batch = String::new();
     for name in names {
