@@ -13,6 +13,8 @@ build: ## the programs, in release
 	cargo build --release --locked -p banger -p bangerd
 	@# By itself, so that it gets no feature that only the others need, and small.
 	cargo build --profile helper --locked -p banger-roothelper
+	cargo build --profile nss --locked -p banger-nss
+	install -m 0755 target/nss/libnss_banger.so target/helper
 
 test: ## every suite
 	@scripts/test.sh

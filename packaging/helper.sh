@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs and removes the root helper with all that the system reads of it: helper.sh install|uninstall DESTDIR [BUILT].
-# An empty DESTDIR is this computer. Nothing is enabled: what does it is said at the end.
+# An empty DESTDIR is this computer. No unit is enabled: what does it is said at the end.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/say.sh
@@ -13,6 +13,12 @@ built=${3:-target/helper}
 
 helper=/usr/libexec/banger/banger-roothelper
 configuration=/etc/banger/roothelper.toml
+# Where this distribution has libraries of 64 bits, modules of glibc's name service among them.
+for libraries in "/usr/lib/$(uname -m)-linux-gnu" /usr/lib64 /usr/lib; do
+    if [ -d "$libraries" ]; then break; fi
+done
+module=$libraries/libnss_banger.so.2
+names=$root/etc/nsswitch.conf
 # Not below a prefix: polkit reads nothing else, and the unit names its program.
 # FROM TO
 files='
@@ -43,9 +49,29 @@ announce() {
     fi
 }
 
+# Programs find VMs by their names behind the files, and before what asks others.
+know_names() {
+    [ -e "$names" ] || return 0
+    if grep -Eq '^hosts:.*[[:space:]]banger([[:space:]]|$)' "$names"; then return; fi
+    if grep -Eq '^hosts:.*[[:space:]]files([[:space:]]|$)' "$names"; then
+        sed -E --in-place --follow-symlinks \
+            '/^hosts:/s/([[:space:]]files([[:space:]]+\[[^]]*\])?)([[:space:]]|$)/\1 banger\3/' "$names"
+    else
+        sed -E --in-place --follow-symlinks 's/^hosts:[[:space:]]*/&banger /' "$names"
+    fi
+}
+
+forget_names() {
+    [ -e "$names" ] || return 0
+    sed -E --in-place --follow-symlinks \
+        '/^hosts:/{s/([[:space:]])banger[[:space:]]/\1/;s/[[:space:]]+banger$//}' "$names"
+}
+
 install_all() {
-    [ -x "$built/banger-roothelper" ] ||
-        fail "$built/banger-roothelper is not there" "it was not built" "make build"
+    local file
+    for file in banger-roothelper libnss_banger.so; do
+        [ -x "$built/$file" ] || fail "$built/$file is not there" "it was not built" "make build"
+    done
     # rules.d belongs to polkit, and may have to stay closed to others: it is made only where it is not there.
     local from to folder
     while read -r from to; do
@@ -57,6 +83,11 @@ install_all() {
     # A new name first: an executable that runs cannot be written, and a rename is whole.
     install -m 0755 "$built/banger-roothelper" "$root$helper.new"
     mv -f "$root$helper.new" "$root$helper"
+    # Programs that run have it in memory.
+    install -d -m 0755 "$root$libraries"
+    install -m 0644 "$built/libnss_banger.so" "$root$module.new"
+    mv -f "$root$module.new" "$root$module"
+    know_names
     if [ -e "$root$configuration" ]; then
         say "$root$configuration is kept as it is"
     else
@@ -90,7 +121,8 @@ uninstall_all() {
     fi
     local to
     while read -r _ to; do rm -f "$root$to"; done < <(list)
-    rm -f "$root$helper"
+    forget_names
+    rm -f "$root$helper" "$root$module"
     rmdir --ignore-fail-on-non-empty "$root$(dirname "$helper")" 2>/dev/null || true
     if cmp -s packaging/roothelper.toml "$root$configuration"; then
         rm -f "$root$configuration"

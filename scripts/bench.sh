@@ -102,7 +102,7 @@ cargo build --quiet --release --locked -p banger-tests --bin banger-ask
 cargo build --quiet --profile helper --locked -p banger-roothelper
 programs=target/bench/programs
 mkdir -p "$programs"
-cp target/release/{banger,bangerd,banger-ask} target/helper/banger-roothelper "$programs"
+cp target/release/{banger,bangerd,banger-ask} target/helper/banger-roothelper target/debug/libnss_banger.so "$programs"
 # The testbed is made where there is none yet.
 cargo build --workspace --locked --quiet
 said=target/bench/helper.said

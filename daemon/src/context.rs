@@ -11,6 +11,7 @@ use tokio::sync::Mutex;
 
 use crate::cgroup::Groups;
 use crate::config::{self, Settings};
+use crate::names::Board;
 use crate::net::PortBook;
 use crate::spawn::Finder;
 use crate::store::{Claims, Images, Vms};
@@ -33,6 +34,8 @@ pub struct Context {
     pub ports: Arc<PortBook>,
     /// Whose turn it is to start with the root helper, or to boot under software emulation.
     pub turns: Turns,
+    /// Which VMs others reach by their names.
+    pub(crate) names: Board,
     /// Where kernels are unpacked.
     pub(crate) bench: Bench,
     host: Mutex<Option<Arc<Host>>>,
@@ -50,6 +53,7 @@ impl Context {
             paths,
             ports: Arc::default(),
             turns: Turns::default(),
+            names: Board::default(),
             bench: Bench::default(),
             host: Mutex::default(),
             groups: Mutex::default(),

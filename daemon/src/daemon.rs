@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::server::{self, Listener};
 use crate::store::{Instance, InstanceError};
 use crate::vm::Registry;
-use crate::{log, reconcile};
+use crate::{log, names, reconcile};
 
 /// How long the undoing of starts may take when the daemon ends.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -80,6 +80,9 @@ async fn serve(paths: Paths) -> Result<(), DaemonError> {
     let listener = Listener::bind(&socket)
         .map_err(|source| DaemonError::Listen { path: socket.clone(), source })?;
     tracing::debug!(socket = %socket.display(), "serving");
+
+    // Ends with the runtime.
+    tokio::spawn(names::keep(registry.clone()));
 
     let (end, mut asked) = watch::channel(false);
     let (left, has_left) = watch::channel(false);

@@ -19,6 +19,7 @@ pub mod guest;
 pub mod image;
 pub mod keys;
 mod log;
+mod names;
 pub mod net;
 pub mod progress;
 pub mod reconcile;

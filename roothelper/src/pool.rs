@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::Ipv4Addr;
 use std::str::FromStr;
 
+use banger_proto::roothelper::{bridge_address, bridge_guests};
+
 /// A network for guests, from /16 to /29.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pool {
@@ -56,13 +58,13 @@ impl Pool {
     /// How many guests it has addresses for: all but the network's, the host's and the broadcast.
     #[must_use]
     pub const fn guests(self) -> u32 {
-        (1 << (32 - self.prefix)) - 3
+        bridge_guests(self.prefix)
     }
 
     /// The address of one of them, from 0.
     #[must_use]
     pub const fn guest(self, number: u32) -> Ipv4Addr {
-        Ipv4Addr::from_bits(self.network.to_bits() + 2 + number % self.guests())
+        bridge_address(self.network, self.prefix, number)
     }
 
     /// Whether this is an address of a guest.

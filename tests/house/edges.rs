@@ -8,6 +8,7 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 const EDGES: &[(&str, &[&str])] = &[
     ("banger-proto", &[]),
     ("banger-ext4", &[]),
+    ("banger-nss", &[]),
     ("banger-roothelper", &["banger-proto", "banger-ext4"]),
     ("bangerd", &["banger-proto", "banger-ext4"]),
     ("banger", &["banger-proto"]),

@@ -11,10 +11,12 @@ use tempfile::TempDir;
 
 use crate::install::files;
 
-/// A folder with a helper in it: which one it is, the script does not ask.
+/// A folder with what is built: which programs they are, the script does not ask.
 fn built() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    fs::copy("/bin/true", folder.path().join("banger-roothelper")).unwrap();
+    for name in ["banger-roothelper", "libnss_banger.so"] {
+        fs::copy("/bin/true", folder.path().join(name)).unwrap();
+    }
     folder
 }
 
@@ -60,6 +62,7 @@ fn all_of_the_helper_that_is_installed_is_uninstalled() {
         "usr/lib/tmpfiles.d/banger.conf",
         "usr/lib/udev/rules.d/56-banger-dm.rules",
         "usr/lib/udev/rules.d/59-banger-loop.rules",
+        "usr/lib/x86_64-linux-gnu/libnss_banger.so.2",
         "usr/libexec/banger/banger-roothelper",
         "usr/share/man/man8/banger-roothelper.8",
         "usr/share/polkit-1/actions/dev.banger.roothelper.policy",
@@ -96,6 +99,34 @@ fn what_the_administrator_wrote_is_kept() {
     let said = done("uninstall", root.path());
     assert!(said.contains("roothelper.toml was changed, and stays"), "{said}");
     assert_eq!(files(root.path()), ["etc/banger/roothelper.toml"]);
+}
+
+#[test]
+fn the_name_service_knows_vms_behind_the_files_and_no_more_when_they_are_uninstalled() {
+    let root = tempfile::tempdir().unwrap();
+    fs::create_dir(root.path().join("etc")).unwrap();
+    let file = root.path().join("etc/nsswitch.conf");
+    let text = |hosts: &str| format!("passwd: files banger\n{hosts}\nnetworks: files\n");
+    let table = [
+        ("hosts:          files dns", "hosts:          files banger dns"),
+        ("hosts: files", "hosts: files banger"),
+        (
+            "hosts:\tmymachines files [SUCCESS=return] resolve [!UNAVAIL=return] dns",
+            "hosts:\tmymachines files [SUCCESS=return] banger resolve [!UNAVAIL=return] dns",
+        ),
+        ("hosts: dns", "hosts: banger dns"),
+        ("hosts: files myfiles bangers", "hosts: files banger myfiles bangers"),
+        ("# no hosts", "# no hosts"),
+    ];
+    for (before, after) in table {
+        fs::write(&file, text(before)).unwrap();
+        for _time in 0..2 {
+            done("install", root.path());
+            assert_eq!(fs::read_to_string(&file).unwrap(), text(after));
+        }
+        done("uninstall", root.path());
+        assert_eq!(fs::read_to_string(&file).unwrap(), text(before));
+    }
 }
 
 #[test]

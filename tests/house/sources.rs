@@ -10,8 +10,8 @@ const LONGEST: usize = 600;
 
 /// Files that truly need more lines or unsafe code, each with its reason.
 const LONG_BY_NATURE: &[(&str, &str)] = &[];
-/// Folders in which unsafe code may stand.
-const UNSAFE_ADDRESSES: &[&str] = &["roothelper/src/kernel/"];
+/// Folders and files in which unsafe code may stand.
+const UNSAFE_ADDRESSES: &[&str] = &["roothelper/src/kernel/", "nss/src/service.rs"];
 
 pub(crate) fn sources() -> Vec<PathBuf> {
     fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -63,7 +63,7 @@ fn every_source_file_says_first_what_it_is_for() {
 }
 
 #[test]
-fn unsafe_code_has_one_address() {
+fn unsafe_code_has_its_addresses() {
     // Spelled in two parts, so that this file does not find itself.
     let keyword = concat!("un", "safe");
     let forms = [

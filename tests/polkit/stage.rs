@@ -114,10 +114,12 @@ impl Stage {
         let stage = Self { folder: tempfile::tempdir().unwrap() };
         let path = stage.path();
         fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
-        // What is installed, by what installs it; which helper it is makes no difference here.
+        // What is installed, by what installs it; what was built makes no difference here.
         let built = path.join("built");
         fs::create_dir(&built).unwrap();
-        fs::copy("/bin/true", built.join("banger-roothelper")).unwrap();
+        for name in ["banger-roothelper", "libnss_banger.so"] {
+            fs::copy("/bin/true", built.join(name)).unwrap();
+        }
         let installed = Command::new(repository().join("packaging/helper.sh"))
             .arg("install")
             .args([&path.join("root"), &built])

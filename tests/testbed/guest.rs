@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use banger_tests::testbed::{GuestImage, inside_with_guests};
 
-use crate::owning::{by, devices, left_of_vms, overlays, vm, with_guests};
+use crate::login::user;
+use crate::owning::{by, devices, left_of_vms, overlays, vm, wait_until, with_guests};
 use crate::{number, sh};
 
 #[test]
@@ -38,6 +39,79 @@ fn a_debian_guest_of_a_member_keeps_what_it_wrote_and_leaves_nothing() {
         assert_eq!(by("ann", "banger exec web -- cat /etc/mine /root/kept"), "mine\nkept");
         by("ann", "banger rm --force web");
         assert_eq!((left_of_vms(), sh(image)), (String::new(), before));
+    });
+}
+
+#[test]
+fn vms_are_reached_by_their_names_among_guests_and_on_the_host() {
+    inside_with_guests(&[GuestImage::Tiny], || {
+        with_guests("ann");
+        user("ben");
+        // The folder that comes with a session.
+        sh("loginctl enable-linger ann; loginctl enable-linger ben");
+        let uid = sh("id -u ann");
+        wait_until("ann has no runtime directory", || {
+            std::fs::exists(format!("/run/user/{uid}/bus")).unwrap()
+        });
+        let start = |name: &str| {
+            by(
+                "ann",
+                &format!(
+                    "banger -q create --name {name} --memory 128M --cpus 1 --disk 64M >/dev/null; \
+                     banger -q start --timeout 200s {name}"
+                ),
+            );
+            vm(name)["running"]["address"].as_str().unwrap().to_owned()
+        };
+        let asked = |who: &str, what: &str| by(who, &format!("getent {what} || echo none $?"));
+        let web = start("web");
+        by("ann", "banger exec web -- sh -c \"echo 10.9.9.9 mine >>/etc/hosts\"");
+        // Whoever was there before is told.
+        let db = start("db");
+        assert_ne!(web, db);
+        let words = |text: String| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        for (name, address) in [("web", &web), ("db", &db)] {
+            assert_eq!(words(asked("ann", &format!("hosts {name}"))), [address, name]);
+            assert_eq!(words(asked("ann", &format!("hosts {address}"))), [address, name]);
+            let all = asked("ann", &format!("ahosts {name}"));
+            assert!(all.lines().all(|line| line.starts_with(address.as_str())), "{all}");
+            let greeting = by("ann", &format!("exec 3<>/dev/tcp/{name}/22; head -c 8 <&3"));
+            assert_eq!(greeting, "SSH-2.0-", "{name}");
+            // They are ann's, and nobody else's.
+            assert_eq!(asked("ben", &format!("hosts {name}")), "none 2");
+            assert_eq!(sh(&format!("getent hosts {name} || echo none $?")), "none 2");
+        }
+        let hosts = |name: &str| by("ann", &format!("banger exec {name} -- cat /etc/hosts"));
+        let told = |of: &str, at: &str| format!("{at} {of} # banger");
+        assert_eq!(
+            hosts("db"),
+            format!("127.0.0.1 localhost\n127.0.1.1 db\n{}", told("web", &web))
+        );
+        wait_until("web was not told of db", || hosts("web").contains(&told("db", &db)));
+        assert!(hosts("web").contains("10.9.9.9 mine\n"), "{}", hosts("web"));
+        let pings = |from: &str, to: &str| {
+            let said = by("ann", &format!("banger exec {from} -- ping -c 1 -W 20 {to}"));
+            assert!(said.contains("1 packets received"), "{said}");
+        };
+        pings("web", "db");
+        pings("db", "web");
+
+        // Whatever becomes of bangerd, the names that programs find are right.
+        sh("pkill -KILL -x bangerd");
+        assert_eq!(words(asked("ann", "hosts web")), [&*web, "web"]);
+        by("ann", "banger -q stop web");
+        wait_until("web is still found", || asked("ann", "hosts web") == "none 2");
+        assert_eq!(words(asked("ann", "hosts db")), [&*db, "db"]);
+        // A guest that starts again has the address that the others know.
+        by("ann", "banger -q start --timeout 200s web");
+        assert_eq!(vm("web")["running"]["address"], *web);
+        pings("web", "db");
+        pings("db", "web");
+        by("ann", "banger -q rm --force web; banger -q rm --force db");
+        wait_until("a file is left", || {
+            !std::fs::exists(format!("/run/user/{uid}/banger/hosts")).unwrap()
+        });
+        assert_eq!(left_of_vms(), "");
     });
 }
 

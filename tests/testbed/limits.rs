@@ -1,22 +1,12 @@
 //! What VMs may take of the host, where the user's systemd gives them cgroups.
 
-use std::time::{Duration, Instant};
-
-use crate::owning::{by, vm};
+use crate::owning::{by, vm, wait_until};
 use crate::sh;
 use crate::vm::inside;
 
 /// Cgroups of this name, by their folders.
 fn groups(name: &str) -> String {
     sh(&format!("find /sys/fs/cgroup -type d -name '{name}'"))
-}
-
-fn wait_until(what: &str, there: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !there() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "{what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }
 
 fn lines(vm: &serde_json::Value, key: &str) -> String {

@@ -70,6 +70,15 @@ pub fn wait_for(name: &str, state: &str) {
     }
 }
 
+/// Waits until something is so.
+pub fn wait_until(what: &str, there: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !there() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 /// Devices and taps of ours, and loops of our range, by name.
 pub fn devices() -> String {
     sh(

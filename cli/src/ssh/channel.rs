@@ -8,11 +8,10 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use banger_proto::{SshTarget, VmName};
+use banger_proto::{SshSession, SshTarget, VmName, ssh_arguments};
 use rustix::fs::MemfdFlags;
 use tokio::process::{Child, Command};
 
-use super::options::{Session, arguments};
 use crate::interrupt::{Interrupts, Signal};
 
 /// Why a session with a guest did not come about, or was lost.
@@ -71,7 +70,7 @@ impl Channel {
     pub(super) fn begin(
         vm: &VmName,
         target: &SshTarget,
-        session: Session<'_>,
+        session: SshSession<'_>,
     ) -> Result<Self, SshError> {
         let log = log().map_err(|source| SshError::Prepare { vm: vm.clone(), source })?;
         let streams = [Stdio::inherit(), Stdio::inherit(), Stdio::inherit()];
@@ -85,7 +84,7 @@ impl Channel {
         line: &OsStr,
     ) -> Result<(Self, Pipes), SshError> {
         let prepare = |source| SshError::Prepare { vm: vm.clone(), source };
-        let session = Session { line: Some(line), escapes: false, terminal: false };
+        let session = SshSession { line: Some(line), escapes: false, terminal: false };
         let (stdin, input) = io::pipe().map_err(prepare)?;
         let (output, stdout) = io::pipe().map_err(prepare)?;
         let (errors, stderr) = io::pipe().map_err(prepare)?;
@@ -98,14 +97,14 @@ impl Channel {
     fn start(
         vm: &VmName,
         target: &SshTarget,
-        session: Session<'_>,
+        session: SshSession<'_>,
         log: File,
         [stdin, stdout, stderr]: [Stdio; 3],
     ) -> Result<Self, SshError> {
         // ssh opens our own descriptor anew: a file without a name leaves nothing behind.
         let log_name = format!("/proc/{}/fd/{}", std::process::id(), log.as_raw_fd());
         let child = Command::new("ssh")
-            .args(arguments(target, session, log_name.as_ref()))
+            .args(ssh_arguments(target, session, log_name.as_ref()))
             .stdin(stdin)
             .stdout(stdout)
             .stderr(stderr)

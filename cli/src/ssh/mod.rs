@@ -1,13 +1,11 @@
 //! Reaching a guest through the system's `ssh`.
 
 mod channel;
-mod options;
 mod quote;
 mod session;
 mod setting;
 
 pub(crate) use channel::{Channel, Pipes, SshError};
-pub(crate) use options::path_value;
 pub(crate) use quote::word;
 pub(crate) use session::run;
 pub(crate) use setting::Setting;

@@ -3,11 +3,10 @@
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Read, Write};
 
-use banger_proto::{SshTarget, VmId, VmName};
+use banger_proto::{SshSession, SshTarget, VmId, VmName};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use super::channel::{Channel, Pipes, SshError};
-use super::options::Session;
 use super::quote;
 use super::setting::{self, Setting};
 use crate::interrupt::Interrupts;
@@ -28,7 +27,7 @@ pub(crate) async fn run(
     let line = (!command.is_empty() || !setting.is_plain())
         .then(|| quote::command_line(&setting.prelude(file.as_deref()), command));
     let terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
-    let session = Session { line: line.as_deref(), escapes: command.is_empty(), terminal };
+    let session = SshSession { line: line.as_deref(), escapes: command.is_empty(), terminal };
     let restore = terminal.then(SavedTerminal::save).flatten();
     let ended = Channel::begin(vm, target, session)?.end(interrupts).await;
     drop(restore);

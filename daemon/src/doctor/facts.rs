@@ -10,7 +10,8 @@ use crate::config::Problem;
 use crate::verb::host_memory::Memory;
 
 pub(super) use helper::{
-    Bridge, FileState, Helper, Membership, Network, Polkit, Role, Shipped, Told, Unit, Units,
+    Bridge, FileState, Helper, Membership, NameService, Network, Polkit, Role, Shipped, Told, Unit,
+    Units,
 };
 
 /// Everything that was looked at.

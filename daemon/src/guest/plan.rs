@@ -1,6 +1,9 @@
 //! The batch of a guest's files: what every capability contributes, in one list.
 
-use banger_proto::{Share, VmmKind};
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use banger_proto::{Share, VmName, VmmKind};
 use uuid::Uuid;
 
 use super::facts::ImageFacts;
@@ -25,6 +28,8 @@ pub struct GuestSpec {
     pub host_keys: Vec<HostKey>,
     /// Folders of the host that it has.
     pub shares: Vec<Share>,
+    /// Other VMs that it reaches, by name.
+    pub others: BTreeMap<VmName, Ipv4Addr>,
     /// The root filesystem has not booted yet: it is a fresh copy of its image.
     pub first_boot: bool,
 }
@@ -88,6 +93,7 @@ pub(super) mod tests {
             work_disk: "0ddba11c-0ffe-4e75-9a3b-4d1f8a4f2b10".parse().unwrap(),
             host_keys: keys::from_seeds([1; 32], [2; 32], "web").unwrap().host,
             shares: vec!["/home/ann/src:/src".parse().unwrap(), "/x:/root/a b:ro".parse().unwrap()],
+            others: [("db".parse().unwrap(), Ipv4Addr::new(172, 16, 0, 8))].into(),
             first_boot: true,
         }
     }

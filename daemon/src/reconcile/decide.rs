@@ -37,33 +37,15 @@ mod tests {
     use banger_proto::VmId;
 
     use super::*;
-    use crate::net::Backend;
     use crate::store::Runtime;
-    use crate::vmm::{Accelerator, Running};
+    use crate::vmm::Running;
 
     fn process(pid: u32) -> ProcessId {
         ProcessId { pid, start_ticks: 1, boot_id: "b".into() }
     }
 
     fn runtime() -> Runtime {
-        Runtime {
-            started_at: 1,
-            given: None,
-            machine: Running {
-                missing: Vec::new(),
-                vmm: process(10),
-                network_process: None,
-                network: Backend::Slirp,
-                ssh_port: Some(1),
-                tap: None,
-                ports: Vec::new(),
-                kind: banger_proto::VmmKind::Qemu,
-                accelerator: Accelerator::Tcg,
-                walls: Vec::new(),
-                notices: Vec::new(),
-                shares: Vec::new(),
-            },
-        }
+        Runtime { started_at: 1, given: None, machine: Running::sample() }
     }
 
     fn record(phase: Phase) -> VmRecord {

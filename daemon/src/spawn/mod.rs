@@ -18,5 +18,5 @@ pub use launch::{Environment, Launch, LaunchError, Started, settle};
 pub use process::{Process, ProcessId};
 pub use program::{
     BWRAP, FIRECRACKER, Finder, MMDEBSTRAP, Missing, PASST, PKCHECK, PROGRAMS, Program, QEMU,
-    SETPRIV, SYSTEMCTL, UNSHARE, VIRTIOFSD,
+    SETPRIV, SSH, SYSTEMCTL, UNSHARE, VIRTIOFSD,
 };

@@ -70,6 +70,13 @@ pub const SETPRIV: Program = Program {
     elsewhere: &[],
 };
 
+/// Tells guests of each other.
+pub const SSH: Program = Program {
+    name: "ssh",
+    package: "openssh-client",
+    purpose: "tell guests of each other",
+    elsewhere: &[],
+};
 /// Tells what systemd knows of a unit.
 pub const SYSTEMCTL: Program = Program {
     name: "systemctl",
@@ -95,6 +102,7 @@ pub const PROGRAMS: &[&Program] = &[
     &VIRTIOFSD,
     &UNSHARE,
     &SETPRIV,
+    &SSH,
     &SYSTEMCTL,
     &PKCHECK,
 ];

@@ -51,7 +51,7 @@ impl Task {
             }
         }
         tracing::info!(vm = %changed.name, ?change, "changed");
-        self.published.send_replace(changed);
+        self.publish(changed);
         Ok(self.view())
     }
 }

@@ -138,7 +138,7 @@ impl Task {
         verb::stop_vm(&self.context, runtime, &self.files, deadline, teller, interrupted).await?;
         self.let_go();
         let phase = Phase::Stopped { reason: "killed".to_owned() };
-        self.published.send_replace(VmRecord { phase, ..record });
+        self.publish(VmRecord { phase, ..record });
         Ok(())
     }
 

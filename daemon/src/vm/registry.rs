@@ -90,6 +90,7 @@ impl Registry {
         let id = record.id;
         let files = self.context.vms.files(id);
         let (commands, asked) = mpsc::unbounded_channel();
+        self.context.names.put(&record);
         let (published, seen) = watch::channel(record);
         let handle = Handle { commands, record: seen, files: files.clone() };
         let task = Task::new(self.context.clone(), files, published, asked);
@@ -100,6 +101,7 @@ impl Registry {
             let Some(farewell) = task.run().await else { return };
             if let Some(registry) = registry.upgrade() {
                 registry.entries().remove(&id);
+                registry.context.names.forget(id);
             }
             // Told last: whoever hears of it may use the name again at once.
             farewell.tell();

@@ -400,6 +400,12 @@ impl Task {
         if let Err(error) = self.save(record.clone(), lasting).await {
             tracing::error!(vm = %record.name, %error, "cannot save a record");
         }
+        self.publish(record);
+    }
+
+    /// Tells everybody what the record says now.
+    pub(super) fn publish(&self, record: VmRecord) {
+        self.context.names.put(&record);
         self.published.send_replace(record);
     }
 

@@ -90,6 +90,27 @@ impl Running {
     }
 }
 
+#[cfg(test)]
+impl Running {
+    /// A VM under emulation, with a user-mode network.
+    pub(crate) fn sample() -> Self {
+        Self {
+            vmm: ProcessId { pid: 10, start_ticks: 1, boot_id: "b".into() },
+            kind: VmmKind::Qemu,
+            network_process: None,
+            network: Backend::Slirp,
+            ssh_port: Some(1),
+            tap: None,
+            ports: Vec::new(),
+            accelerator: Accelerator::Tcg,
+            walls: Vec::new(),
+            missing: Vec::new(),
+            shares: Vec::new(),
+            notices: Vec::new(),
+        }
+    }
+}
+
 /// A VM that could not be started. Nothing of it is left running.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {

@@ -4,6 +4,7 @@
 //! number and enum of the wire is checked when it becomes one of these.
 
 mod attached_network;
+mod bridge_address;
 mod change;
 mod description;
 mod device_handle;
@@ -21,6 +22,7 @@ mod write_outcome;
 mod client;
 
 pub use attached_network::{AttachedNetwork, Tap};
+pub use bridge_address::{bridge_address, bridge_guests, usual_number};
 pub use change::Change;
 #[cfg(feature = "roothelper")]
 pub use client::RootHelper;

@@ -3,9 +3,8 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use banger_proto::roothelper::{Object, ObjectKind};
+use banger_proto::roothelper::{Object, ObjectKind, usual_number};
 use banger_proto::{Code, Refusal};
-use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 
 use crate::kernel::network::{BRIDGE, Bridge, Guest, NetworkError, Route, Rules, Tap, Wiring};
@@ -145,13 +144,7 @@ pub(super) fn choose(
     pool: Pool,
     ownership: Ownership,
 ) -> Result<Ipv4Addr, Refusal> {
-    let digest = Sha256::new()
-        .chain_update(b"address\0")
-        .chain_update(ownership.uid.get().to_be_bytes())
-        .chain_update(ownership.vm.as_bytes())
-        .finalize();
-    let number = digest.iter().take(4).fold(0, |number, byte| number << 8 | u32::from(*byte));
-    let first = number % pool.guests();
+    let first = usual_number(ownership.uid.get(), ownership.vm, pool.guests());
     let taken = |address: &Ipv4Addr| wiring.taps.iter().any(|tap| tap.guest.address == *address);
     let free = (0..pool.guests()).map(|at| pool.guest(first + at)).find(|address| !taken(address));
     free.ok_or_else(|| Refusal {

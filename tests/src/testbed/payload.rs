@@ -51,12 +51,12 @@ impl Payload {
         self
     }
 
-    /// What `make install` calls for the root helper, which finds the program in `bin`.
+    /// What `make install` calls for the root helper, which finds what is built in `bin`.
     #[must_use]
     pub fn with_packaging(mut self) -> Self {
         self.add_folder(&repository().join("packaging"), "packaging");
         self.add(&repository().join("scripts/say.sh"), "scripts/say.sh");
-        self.with_programs(&["banger-roothelper"])
+        self.with_programs(&["banger-roothelper", "libnss_banger.so"])
     }
 
     /// These images, on the third disk.

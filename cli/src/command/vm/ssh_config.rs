@@ -4,11 +4,11 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use banger_proto::{SshIdentity, VmName, VmRef};
+use banger_proto::{SshIdentity, VmName, VmRef, ssh_path_value};
 
 use crate::bangerd;
 use crate::failure::{Failure, Outcome};
-use crate::ssh::{path_value, word};
+use crate::ssh::word;
 use crate::terminal::Terminal;
 
 #[derive(Debug, clap::Args)]
@@ -69,7 +69,7 @@ fn block(program: &Path, name: &VmName, identity: &SshIdentity) -> Vec<u8> {
         [("IdentityFile", identity_file), ("UserKnownHostsFile", known_hosts_file)]
     {
         block.extend_from_slice(format!("  {keyword} ").as_bytes());
-        block.extend(path_value(path));
+        block.extend(ssh_path_value(path));
         block.push(b'\n');
     }
     block.extend_from_slice(FIXED.as_bytes());

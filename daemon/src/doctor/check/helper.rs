@@ -1,6 +1,7 @@
 //! The root helper, where an administrator installed one: what keeps it from this user.
 
 mod bridge;
+mod name_service;
 mod polkit;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ pub(super) fn check(facts: &Facts) -> Vec<Check> {
         polkit::check(helper),
         udev(helper),
         bridge::check(helper),
+        name_service::check(helper, &facts.builds.user),
         answer(helper),
         room(helper),
     ]

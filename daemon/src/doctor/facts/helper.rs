@@ -15,6 +15,7 @@ pub(in super::super) struct Helper {
     pub(in super::super) membership: Membership,
     pub(in super::super) polkit: Polkit,
     pub(in super::super) bridge: Bridge,
+    pub(in super::super) name_service: NameService,
     pub(in super::super) told: Told,
     /// VMs that run with it and not without.
     pub(in super::super) needed_by: usize,
@@ -112,6 +113,17 @@ pub(in super::super) struct Bridge {
     pub(in super::super) routes: Vec<(Network, String)>,
     /// `net.ipv4.ip_forward`.
     pub(in super::super) forwards: bool,
+}
+
+/// What lets this host's programs find VMs by their names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) struct NameService {
+    /// banger's module is in a folder of libraries.
+    pub(in super::super) module: bool,
+    /// `/etc/nsswitch.conf` has programs ask it.
+    pub(in super::super) asked: bool,
+    /// The user has a runtime directory, where bangerd writes the names.
+    pub(in super::super) runtime: bool,
 }
 
 /// A network of IPv4.

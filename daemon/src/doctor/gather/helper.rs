@@ -3,6 +3,7 @@
 mod bridge;
 mod files;
 mod membership;
+mod name_service;
 mod polkit;
 mod units;
 
@@ -37,6 +38,7 @@ pub(super) async fn look(
         membership: membership::of(user, &paths.state),
         polkit: polkit::with_rules(answers),
         bridge: bridge::look(),
+        name_service: name_service::look(),
         told,
         needed_by,
     })

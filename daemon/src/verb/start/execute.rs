@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::enclose::enclose;
 use super::least_memory;
+use super::network::Known;
 use super::plan::{RootDisk, Situation, Step, plan};
 use super::refusals::{guest_refusal, vmm_refusal};
 use super::turn::Turn;
@@ -21,8 +22,8 @@ use crate::config::Settings;
 use crate::context::{Context, now};
 use crate::disk::{self, Copied, CopyError, DiskError};
 use crate::guest::{self, GuestSpec, Root};
+use crate::net::Tap;
 use crate::net::forward::Bound;
-use crate::net::{Card, Tap};
 use crate::progress::{Sparingly, Teller};
 use crate::share::Folder;
 use crate::store::{Given, Runtime, VmFiles, VmRecord};
@@ -34,7 +35,7 @@ use crate::vmm::{self, Accelerator, Disk, Host, Running, VmmSpec};
 
 /// A start under way.
 pub(super) struct Start {
-    context: Arc<Context>,
+    pub(super) context: Arc<Context>,
     settings: Settings,
     pub(super) record: VmRecord,
     pub(super) files: VmFiles,
@@ -334,9 +335,9 @@ impl Start {
         work_disk: PathBuf,
         first_boot: bool,
     ) -> impl Future<Output = Result<Uuid, Refusal>> + use<> {
-        let (record, files, card) = (self.record.clone(), self.files.clone(), self.card());
+        let (record, files, known) = (self.record.clone(), self.files.clone(), self.known());
         blocking(move || {
-            let spec = guest_spec(&record, &files, card, &work_disk, first_boot)?;
+            let spec = guest_spec(&record, &files, known, &work_disk, first_boot)?;
             disk::patch_rootfs(&rootfs, &spec).map_err(|error| disk_refusal(&error))
         })
     }
@@ -443,7 +444,7 @@ impl Start {
 pub(super) fn guest_spec(
     record: &VmRecord,
     files: &VmFiles,
-    network: Option<Card>,
+    Known { card, others }: Known,
     work_disk: &Path,
     first_boot: bool,
 ) -> Result<GuestSpec, Refusal> {
@@ -451,7 +452,8 @@ pub(super) fn guest_spec(
     Ok(GuestSpec {
         name: record.name.to_string(),
         vmm: record.vmm,
-        network,
+        network: card,
+        others,
         work_disk: disk.unwrap_or(record.uuid()),
         host_keys: files.host_keys().map_err(|error| store_refusal(&error))?,
         shares: record.shares.clone(),

@@ -4,6 +4,7 @@ use banger_proto::{Code, Network, Refusal};
 
 use super::execute::Start;
 use super::refusals::vmm_refusal;
+use crate::names::Names;
 use crate::net::forward::{Bound, Report};
 use crate::net::{Card, Choice, Tap, resolvers};
 use crate::store::VmRecord;
@@ -69,10 +70,25 @@ impl Start {
         }
     }
 
-    /// What the guest is told of it.
-    pub(super) fn card(&self) -> Option<Card> {
-        card(&self.record, self.tap.as_ref())
+    /// What the guest is told of it, and of the other VMs that it reaches.
+    pub(super) fn known(&self) -> Known {
+        let others = self.tap.as_ref().map(|tap| {
+            let (vm, board) = (self.record.id, &self.context.names);
+            let others = board.others(vm, &tap.card);
+            // Its files say so before it boots.
+            board.told(vm, others.clone());
+            others
+        });
+        Known { card: card(&self.record, self.tap.as_ref()), others: others.unwrap_or_default() }
     }
+}
+
+/// What a guest knows of its network.
+pub(super) struct Known {
+    /// Its card; none without a network.
+    pub(super) card: Option<Card>,
+    /// Other VMs on the bridge.
+    pub(super) others: Names,
 }
 
 fn card(record: &VmRecord, tap: Option<&Tap>) -> Option<Card> {

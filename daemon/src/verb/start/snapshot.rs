@@ -58,7 +58,7 @@ impl Start {
         work_disk: PathBuf,
         first_boot: bool,
     ) -> Result<Uuid, Refusal> {
-        let (record, files, card) = (self.record.clone(), self.files.clone(), self.card());
+        let (record, files, known) = (self.record.clone(), self.files.clone(), self.known());
         let plan = blocking(move || {
             let uuid = disk::filesystem_uuid(&base).map_err(|error| disk_refusal(&error))?;
             let uuid = uuid.ok_or_else(|| {
@@ -68,7 +68,7 @@ impl Start {
                         base.display()
                     ))
             })?;
-            Ok((uuid, guest_spec(&record, &files, card, &work_disk, first_boot)?))
+            Ok((uuid, guest_spec(&record, &files, known, &work_disk, first_boot)?))
         });
         let (uuid, spec) = plan.await?;
         let (helper, snapshot) = self.attached()?;

@@ -6,7 +6,8 @@ use banger_proto::roothelper::{
 use banger_proto::{CheckState, Code, Refusal};
 
 use super::super::super::facts::{
-    Bridge, Facts, FileState, Helper, Membership, Network, Polkit, Role, Shipped, Told, Unit, Units,
+    Bridge, Facts, FileState, Helper, Membership, NameService, Network, Polkit, Role, Shipped,
+    Told, Unit, Units,
 };
 use super::super::tests::{healthy, shown, told};
 
@@ -72,6 +73,7 @@ fn helper() -> Helper {
             routes: vec![(network([10, 0, 0, 0], 8), "eth0".into())],
             forwards: false,
         },
+        name_service: NameService { module: true, asked: true, runtime: true },
         told: Told::Said { description: Box::new(description()), objects: Vec::new() },
         needed_by: 0,
     }
@@ -208,6 +210,9 @@ fn whatever_keeps_it_from_its_user_is_told_with_what_mends_it() {
         ("NAT without forwarding", |h| {
             h.bridge.wanted = Ok((network([172, 16, 0, 0], 24), true));
         }),
+        ("no module of the name service", |h| h.name_service.module = false),
+        ("a module that nobody asks", |h| h.name_service.asked = false),
+        ("no runtime directory", |h| h.name_service.runtime = false),
         ("it does not answer", |h| {
             h.told = Told::Refused(
                 Refusal::new(Code::Unavailable, "the root helper closed the connection")

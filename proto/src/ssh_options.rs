@@ -5,17 +5,17 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
-use banger_proto::SshTarget;
+use crate::SshTarget;
 
-/// What is asked of the guest.
+/// What is asked of the guest's sshd.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Session<'a> {
+pub struct SshSession<'a> {
     /// The line for the guest's shell; none: the login shell.
-    pub(crate) line: Option<&'a OsStr>,
+    pub line: Option<&'a OsStr>,
     /// Whether a person types, for whom `~.` ends a session that hangs.
-    pub(crate) escapes: bool,
+    pub escapes: bool,
     /// Whether the guest's side gets a terminal.
-    pub(crate) terminal: bool,
+    pub terminal: bool,
 }
 
 /// Options with a fixed value, each with its reason.
@@ -48,11 +48,12 @@ const FIXED: &[&str] = &[
 
 /// A path as the value of an option.
 fn path_option(name: &str, path: &Path) -> OsString {
-    OsString::from_vec([name.as_bytes(), b"=", &path_value(path)].concat())
+    OsString::from_vec([name.as_bytes(), b"=", &ssh_path_value(path)].concat())
 }
 
 /// A path as ssh reads it: it splits values at spaces and replaces `%x`.
-pub(crate) fn path_value(path: &Path) -> Vec<u8> {
+#[must_use]
+pub fn ssh_path_value(path: &Path) -> Vec<u8> {
     let mut value = b"\"".to_vec();
     for &byte in path.as_os_str().as_bytes() {
         match byte {
@@ -66,7 +67,8 @@ pub(crate) fn path_value(path: &Path) -> Vec<u8> {
 }
 
 /// The arguments of `ssh`; `log` is where it writes its own messages.
-pub(crate) fn arguments(target: &SshTarget, session: Session<'_>, log: &OsStr) -> Vec<OsString> {
+#[must_use]
+pub fn ssh_arguments(target: &SshTarget, session: SshSession<'_>, log: &OsStr) -> Vec<OsString> {
     let mut line: Vec<OsString> = vec!["-F".into(), "none".into(), "-E".into(), log.to_owned()];
     let mut option = |value: OsString| line.extend(["-o".into(), value]);
     for fixed in FIXED {
@@ -103,22 +105,21 @@ mod tests {
         }
     }
 
-    fn shown(session: Session<'_>) -> String {
-        let arguments = arguments(&target(), session, OsStr::new("/dev/null"));
+    fn shown(session: SshSession<'_>) -> String {
+        let arguments = ssh_arguments(&target(), session, OsStr::new("/dev/null"));
         arguments.iter().map(|a| a.to_string_lossy()).collect::<Vec<_>>().join("\n")
     }
 
     #[test]
     fn the_whole_line_for_a_command_without_a_terminal() {
-        let command = ["echo".into(), "it's".into(), String::new().into()];
-        let line = super::super::quote::command_line(b"", &command);
-        let session = Session { line: Some(&line), escapes: false, terminal: false };
+        let line = OsStr::new(r#"trap : INT QUIT; 'echo' 'it'\''s' '' ; exit "$?""#);
+        let session = SshSession { line: Some(line), escapes: false, terminal: false };
         insta::assert_snapshot!(shown(session));
     }
 
     #[test]
     fn a_shell_gets_a_terminal_and_keeps_the_escape_character() {
-        let line = shown(Session { line: None, escapes: true, terminal: true });
+        let line = shown(SshSession { line: None, escapes: true, terminal: true });
         assert!(line.contains("\n-tt\n"), "{line}");
         assert!(!line.contains("EscapeChar"), "{line}");
         assert!(line.ends_with("--\n127.0.0.1"), "{line}");
@@ -128,10 +129,10 @@ mod tests {
     #[test]
     fn ssh_understands_every_option_and_every_path() {
         let line = Some(OsStr::new("true"));
-        let session = Session { line, escapes: false, terminal: false };
+        let session = SshSession { line, escapes: false, terminal: false };
         let output = std::process::Command::new("ssh")
             .arg("-G")
-            .args(arguments(&target(), session, OsStr::new("/dev/null")))
+            .args(ssh_arguments(&target(), session, OsStr::new("/dev/null")))
             .output()
             .expect("ssh is installed");
         let text = String::from_utf8_lossy(&output.stdout).to_lowercase();
