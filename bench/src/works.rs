@@ -216,8 +216,6 @@ impl Bench {
         for (inside, name, _) in sample.files() {
             fs::copy(folder.join(inside).join(&name), flat_folder.join(name))?;
         }
-        let content =
-            self.file(&format!("put-{}.flat", sample.files), |path| sample.write_flat(path))?;
         let mut script = String::new();
         for (_, name, _) in sample.files() {
             let host = flat_folder.join(&name);
@@ -246,7 +244,7 @@ impl Bench {
         let paths = names.map(image);
         let sides = [
             Side::own("nothing", &["nothing"])?,
-            Side::own("floor", &["floor", text(&plan)?, text(&content)?, text(&paths[0])?, &size])?,
+            Side::own("floor", &["floor", text(&plan)?, folder_text, text(&paths[0])?, &size])?,
             Side::own("banger", &["put", text(&paths[1])?, folder_text])?,
             Side::own("rust-fs-ext4", &["rust-fs-put", text(&paths[2])?, folder_text])?,
             Side::new(names[3], ["debugfs", "-w", "-f", text(&script_path)?, text(&paths[3])?]),

@@ -1,7 +1,7 @@
 //! The floor: the bytes that the engine writes, in as few calls as can be, with its flushes,
 //! by a program that knows nothing of filesystems.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{BufReader, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -89,8 +89,7 @@ impl Disk for Recorder {
 pub fn run(plan: &Path, content: &Path, out: &Path, size: u64) -> Result<()> {
     let plan: Plan = serde_json::from_reader(BufReader::new(File::open(plan)?))?;
     let mut buffer = vec![0; CALL as usize];
-    let mut content = File::open(content)?;
-    while content.read(&mut buffer)? > 0 {}
+    read(content, &mut buffer)?;
     let file = File::options().read(true).write(true).create(true).truncate(false).open(out)?;
     file.set_len(size)?;
     let last = plan.epochs.len() - 1;
@@ -108,6 +107,19 @@ pub fn run(plan: &Path, content: &Path, out: &Path, size: u64) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Reads a file, or the files of a folder, as the other sides are given them.
+fn read(content: &Path, buffer: &mut [u8]) -> Result<()> {
+    let mut whole = |path: &Path| -> Result<()> {
+        let mut file = File::open(path)?;
+        while file.read(buffer)? > 0 {}
+        Ok(())
+    };
+    if !content.is_dir() {
+        return whole(content);
+    }
+    fs::read_dir(content)?.try_for_each(|entry| whole(&entry?.path()))
 }
 
 /// One stream of the same bytes.

@@ -25,7 +25,7 @@ pub enum Side {
     Insert { image: PathBuf, names: u32 },
     /// Grows an image to `size` bytes
     Grow { image: PathBuf, size: u64 },
-    /// Reads `content` and writes what `plan` says, as few bytes and calls as can be
+    /// Reads `content`, a file or a folder of files, and writes what `plan` says, as few bytes and calls as can be
     Floor { plan: PathBuf, content: PathBuf, out: PathBuf, size: u64 },
     /// Reads a file and writes all of it to another
     Stream { from: PathBuf, to: PathBuf },

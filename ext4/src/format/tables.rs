@@ -1,5 +1,7 @@
 //! Descriptors, bitmaps and copies of a new filesystem.
 
+use std::sync::Arc;
+
 use super::place::{Space, Tables};
 use super::writes::Writes;
 use crate::layout::bitmap;
@@ -18,6 +20,7 @@ pub(super) fn describe(
     writes: &mut Writes,
 ) -> Vec<GroupDescriptor> {
     let mut descriptors = Vec::with_capacity(tables.len());
+    let mut last: Option<BlockBitmap> = None;
     for ((group, place), used) in (0u32..).zip(tables).zip(&space.used) {
         let blocks = geometry.group_blocks(group);
         let mut new = GroupDescriptor::blank(geometry.desc_size);
@@ -32,12 +35,12 @@ pub(super) fn describe(
         if plain && group != 0 && group + 1 != geometry.groups {
             flags |= BLOCK_UNINIT;
         } else {
-            let mut map = vec![0; geometry.block_size as usize];
-            bitmap::set_range(&mut map, 0..*used);
-            bitmap::set_range(&mut map, blocks..geometry.block_size * 8);
-            let bits = geometry.clusters_per_group;
-            bitmap::sum_block_bitmap(&map, bits, &mut new, checksums);
-            writes.push(geometry.offset(place.block_bitmap), map);
+            let known = last.take().filter(|last| (last.used, last.blocks) == (*used, blocks));
+            let made =
+                known.unwrap_or_else(|| BlockBitmap::new(geometry, checksums, *used, blocks));
+            new.set_block_bitmap_csum(made.sum);
+            writes.push(geometry.offset(place.block_bitmap), Arc::clone(&made.map));
+            last = Some(made);
         }
         let in_use = if group == 0 { inodes } else { 0 };
         new.set_free_inodes_count(geometry.inodes_per_group - in_use);
@@ -57,6 +60,26 @@ pub(super) fn describe(
         descriptors.push(new.summed(group, checksums));
     }
     descriptors
+}
+
+/// A bitmap with its checksum. Groups that begin with the metadata of as many have the same one:
+/// it is made, summed and held once.
+struct BlockBitmap {
+    used: u32,
+    blocks: u32,
+    map: Arc<Vec<u8>>,
+    sum: u32,
+}
+
+impl BlockBitmap {
+    fn new(geometry: &Geometry, checksums: &Checksums, used: u32, blocks: u32) -> Self {
+        let mut map = vec![0; geometry.block_size as usize];
+        bitmap::set_range(&mut map, 0..used);
+        bitmap::set_range(&mut map, blocks..geometry.block_size * 8);
+        let mut summed = GroupDescriptor::blank(geometry.desc_size);
+        bitmap::sum_block_bitmap(&map, geometry.clusters_per_group, &mut summed, checksums);
+        Self { used, blocks, map: Arc::new(map), sum: summed.block_bitmap_csum() }
+    }
 }
 
 /// The descriptor table's bytes, a whole number of blocks.

@@ -155,7 +155,8 @@ fn new_group(
         let mut now = vec![0; geometry.block_size as usize];
         bitmap::set_range(&mut now, 0..used);
         bitmap::set_range(&mut now, blocks..geometry.block_size * 8);
-        BlockMap { held: Arc::clone(nothing), begin: Arc::clone(nothing), now: now.into(), changed }
+        let (held, begin) = (Arc::clone(nothing), Arc::clone(nothing));
+        Box::new(BlockMap { held, begin, now: now.into(), changed })
     };
     // Most groups are never looked at again, and their bitmaps need not be held.
     let keep = changed || used > 0;

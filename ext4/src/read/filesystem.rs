@@ -25,7 +25,8 @@ pub struct Filesystem {
     superblock: Superblock,
     geometry: Geometry,
     checksums: Checksums,
-    descriptors: Arc<[GroupDescriptor]>,
+    /// Held as it was collected: of thousands, a copy costs as much as writing them.
+    descriptors: Arc<Vec<GroupDescriptor>>,
 }
 
 impl std::fmt::Debug for Filesystem {
@@ -71,7 +72,7 @@ impl Filesystem {
         descriptors: Vec<GroupDescriptor>,
     ) -> Self {
         let (geometry, checksums) = (Geometry::new(&superblock), superblock.checksums());
-        Self { disk, superblock, geometry, checksums, descriptors: descriptors.into() }
+        Self { disk, superblock, geometry, checksums, descriptors: Arc::new(descriptors) }
     }
 
     /// Opens `disk`, on which only those blocks are not what they are here that `changed`
@@ -120,7 +121,7 @@ impl Filesystem {
         let offset = geometry.offset(geometry.gdt_block(group / per_block)) + within;
         disk.read_at(offset, &mut bytes)?;
         descriptors.push(GroupDescriptor::parse(&bytes, group, &checksums)?);
-        let descriptors = descriptors.into();
+        let descriptors = Arc::new(descriptors);
         Ok(Self { disk, superblock: superblock.clone(), geometry, checksums, descriptors })
     }
 
@@ -264,7 +265,7 @@ fn read_descriptors<'a>(
     geometry: &Geometry,
     checksums: &Checksums,
     known: impl Fn(u32) -> Option<&'a [GroupDescriptor]>,
-) -> Result<Arc<[GroupDescriptor]>> {
+) -> Result<Arc<Vec<GroupDescriptor>>> {
     let blocks = geometry.gdt_blocks();
     let bytes = u64::from(blocks) * u64::from(geometry.block_size);
     if bytes > MOST_DESCRIPTOR_BYTES {
@@ -309,5 +310,5 @@ fn read_descriptors<'a>(
         }
         n += count;
     }
-    Ok(descriptors.into())
+    Ok(Arc::new(descriptors))
 }

@@ -54,7 +54,7 @@ impl Volume {
             });
         }
         let (begin, held) = (Arc::clone(&now), Arc::clone(&now));
-        group.blocks = Some(BlockMap { begin, held, now, changed: false });
+        group.blocks = Some(Box::new(BlockMap { begin, held, now, changed: false }));
         Ok(())
     }
 

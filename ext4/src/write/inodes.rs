@@ -85,7 +85,7 @@ impl Volume {
                 });
             }
             let map = InodeMap { now, changed: false, full_below: 0 };
-            self.group(number)?.inodes = Some(map);
+            self.group(number)?.inodes = Some(Box::new(map));
         }
         self.blocks.note_change();
         let group = self.group(number)?;

@@ -38,12 +38,12 @@ pub(crate) struct InodeMap {
     pub(crate) full_below: u32,
 }
 
-/// One group, its bitmaps once they were needed.
+/// One group, its bitmaps once they were needed: of thousands of groups few are.
 pub(crate) struct Group {
     pub(crate) descriptor: GroupDescriptor,
     pub(crate) changed: bool,
-    pub(crate) blocks: Option<BlockMap>,
-    pub(crate) inodes: Option<InodeMap>,
+    pub(crate) blocks: Option<Box<BlockMap>>,
+    pub(crate) inodes: Option<Box<InodeMap>>,
 }
 
 /// The filesystem in memory.
