@@ -162,17 +162,20 @@ fn start() -> Stages {
 #[test]
 fn the_start_of_a_vm_beside_losetup_dmsetup_debugfs_and_ip() {
     inside(|| {
-        by("ann", "banger create --name web");
         let base = sh("ls ~ann/.local/share/banger/images/*/rootfs.ext4");
         files_by_hand(&(0..8).map(|n| format!("f{n}")).collect::<Vec<_>>());
         sh("ip link add name hand0 type bridge; ip link set hand0 up");
-        // What a VMM of ann's needs beside the patched device: its node, and a tap on a bridge.
+        // What a VMM of ann's needs beside the patched device: a tap on a bridge, its work disk,
+        // and the device's node.
         let rest = "ip tuntap add dev hand1 mode tap user ann; ip link set hand1 master hand0 up; \
-                    at network; chown ann $(readlink -f /dev/mapper/hand); at lend; \
-                    ip link delete hand1";
+                    at network; truncate --size=8G /var/tmp/hand.work; \
+                    mke2fs -qFt ext4 -E lazy_itable_init=1,lazy_journal_init=1 /var/tmp/hand.work; \
+                    chown ann /var/tmp/hand.work; at work_disk; chown ann $(readlink -f /dev/mapper/hand); at lend; \
+                    ip link delete hand1; rm /var/tmp/hand.work";
         for round in 0..=number("BANGER_ROUNDS", 1) {
+            by("ann", "banger create --name web");
             let ours = start();
-            by("ann", "banger stop web 2>&1");
+            by("ann", "banger rm --force web");
             let mut theirs = by_hand(&base, rest);
             // The end of a VM is no part of its start.
             theirs.retain(|(stage, _)| stage != "detach");
@@ -181,6 +184,5 @@ fn the_start_of_a_vm_beside_losetup_dmsetup_debugfs_and_ip() {
                 tell("start", "by hand", &theirs);
             }
         }
-        by("ann", "banger rm --force web");
     });
 }

@@ -21,7 +21,7 @@ pub(crate) use format::format_options;
 pub use grow::{grow_disk, is_half_grown};
 pub(crate) use look::{is_taken, kernel_facts};
 pub use open::{filesystem_uuid, open_filesystem};
-pub use rootfs::patch_rootfs;
+pub use rootfs::{image_facts, patch_rootfs};
 pub use sizes::{default_rootfs_size, work_seed_path, work_seed_size};
 pub use work_disk::build_work_disk;
 pub use work_seed::build_work_seed;

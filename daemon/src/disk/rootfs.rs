@@ -9,6 +9,16 @@ use uuid::Uuid;
 use super::{DiskError, claim, guest_files, open};
 use crate::guest::{GuestSpec, ImageFacts, plan};
 
+/// What an image says of itself, read from its root filesystem.
+///
+/// # Errors
+/// [`DiskError`].
+pub fn image_facts(rootfs: &Path) -> Result<ImageFacts, DiskError> {
+    let filesystem = open::open_filesystem(rootfs)?;
+    ImageFacts::gather(&mut guest_files::Reader::new(&filesystem, guest_files::LARGEST))
+        .map_err(DiskError::filesystem("read", rootfs))
+}
+
 /// Writes a guest's files into its root filesystem: one batch, of which a crash leaves
 /// all or nothing. The journal of a VM that was killed is replayed first. Returns the
 /// filesystem's UUID. Before its first boot a filesystem is made anew when anything goes

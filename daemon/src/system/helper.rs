@@ -14,7 +14,7 @@ use banger_proto::roothelper::{
 use banger_proto::{Code, Invalid, Refusal, VmId};
 
 use super::{Offer, facts, guest_files, ready};
-use crate::guest::{GuestSpec, plan};
+use crate::guest::{GuestSpec, ImageFacts, plan};
 use crate::verb::{OnHost, blocking};
 
 /// Bytes of an image that are read at most to plan a guest's files: what the helper gives in
@@ -69,8 +69,39 @@ impl Helper {
         fresh: bool,
         free_bytes: u64,
     ) -> Result<Snapshot, Refusal> {
-        // What a run left that ended with its host, its bangerd or its helper: a device that
-        // is lent, or one over another image.
+        let base = base.to_owned();
+        let image = blocking(move || File::open(base).on_host("open the image")).await?;
+        let image = Arc::new(OwnedFd::from(image));
+        let request = AttachSnapshot {
+            vm,
+            interaction: Interaction::Never,
+            create_overlay: fresh,
+            free_bytes,
+        };
+        // Every call is one that polkit is asked about, and mostly there is nothing to clear away.
+        let attached = self.inner.attach_snapshot(request, Arc::clone(&image)).await;
+        let attached = match attached {
+            Ok(made) if made.change == Change::Created && is_all_anew(&made, fresh) => Ok(made),
+            Ok(_) | Err(Refusal { code: Code::FailedPrecondition, .. }) => {
+                self.clear(vm, fresh).await?;
+                self.inner.attach_snapshot(request, image).await
+            }
+            refused => refused,
+        };
+        attached.map_err(|refusal| match refusal.code {
+            Code::NotFound if !fresh => Refusal {
+                message: "what the guest had written is gone".into(),
+                chain: vec![refusal.message],
+                ..Refusal::new(Code::DataLoss, "")
+                    .hint("remove the VM and make it anew: banger vm rm, banger vm create")
+            },
+            _ => refusal,
+        })
+    }
+
+    /// Takes away what a run left that ended with its host, its bangerd or its helper: a device
+    /// that is lent, or one over another image; of a VM that never booted its overlay, too.
+    async fn clear(&mut self, vm: VmId, fresh: bool) -> Result<(), Refusal> {
         match self.detach(vm, None).await? {
             Change::RemovalPending => return Err(in_use()),
             Change::Removed => tracing::warn!(%vm, "a device of an earlier run was still there"),
@@ -79,28 +110,11 @@ impl Helper {
         if fresh {
             self.discard(vm).await?;
         }
-        let base = base.to_owned();
-        let image = blocking(move || File::open(base).on_host("open the image")).await?;
-        let request = AttachSnapshot {
-            vm,
-            interaction: Interaction::Never,
-            create_overlay: fresh,
-            free_bytes,
-        };
-        self.inner.attach_snapshot(request, Arc::new(OwnedFd::from(image))).await.map_err(
-            |refusal| match refusal.code {
-                Code::NotFound if !fresh => Refusal {
-                    message: "what the guest had written is gone".into(),
-                    chain: vec![refusal.message],
-                    ..Refusal::new(Code::DataLoss, "")
-                        .hint("remove the VM and make it anew: banger vm rm, banger vm create")
-                },
-                _ => refusal,
-            },
-        )
+        Ok(())
     }
 
-    /// Writes a guest's files into the root filesystem on its device, in one batch.
+    /// Writes a guest's files into the root filesystem on its device, in one batch. What is
+    /// there is `known`, or read first.
     ///
     /// # Errors
     /// The helper's refusal; none of the files was written then, unless it says otherwise.
@@ -108,12 +122,19 @@ impl Helper {
         &mut self,
         device: DeviceHandle,
         spec: &GuestSpec,
+        known: Option<ImageFacts>,
     ) -> Result<(), Refusal> {
         let interaction = Interaction::Never;
-        let paths = facts::wanted().map_err(defect)?;
-        let request = ReadExt4 { device, paths: paths.clone(), limit_bytes: READ, interaction };
-        let found = self.inner.read_ext4_file(request).await?;
-        let files = plan(spec, &facts::gather(&paths, &found));
+        let known = match known {
+            Some(known) => known,
+            None => {
+                let paths = facts::wanted().map_err(defect)?;
+                let (wanted, limit_bytes) = (paths.clone(), READ);
+                let request = ReadExt4 { device, paths: wanted, limit_bytes, interaction };
+                facts::gather(&paths, &self.inner.read_ext4_file(request).await?)
+            }
+        };
+        let files = plan(spec, &known);
         let writes = guest_files::writes(files).map_err(defect)?;
         let request = WriteExt4 { device, writes, interaction };
         outcome(self.inner.write_ext4_files(request).await?)
@@ -194,6 +215,11 @@ impl Helper {
         let interaction = Interaction::Never;
         self.inner.sweep(Sweep { keep, dry_run, include_overlays, interaction }).await
     }
+}
+
+/// Whether nothing of an earlier run is in it, where that matters.
+fn is_all_anew(made: &Snapshot, fresh: bool) -> bool {
+    !fresh || made.overlay == Change::Created
 }
 
 /// Whether this is a block device of these numbers.

@@ -68,11 +68,15 @@ impl Start {
                         base.display()
                     ))
             })?;
-            Ok((uuid, guest_spec(&record, &files, known, &work_disk, first_boot)?))
+            // A snapshot that nobody has written to is its image, which can be read without asking
+            // anybody.
+            let facts = first_boot.then(|| disk::image_facts(&base)).transpose();
+            let facts = facts.map_err(|error| disk_refusal(&error))?;
+            Ok((uuid, guest_spec(&record, &files, known, &work_disk, first_boot)?, facts))
         });
-        let (uuid, spec) = plan.await?;
+        let (uuid, spec, facts) = plan.await?;
         let (helper, snapshot) = self.attached()?;
-        helper.patch(snapshot, &spec).await?;
+        helper.patch(snapshot, &spec, facts).await?;
         Ok(uuid)
     }
 
