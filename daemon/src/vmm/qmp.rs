@@ -15,7 +15,7 @@ use super::spec::Files;
 
 /// The longest line that is read. QEMU's answers to our questions are far shorter.
 const LONGEST_LINE: u64 = 1 << 20;
-/// How long QEMU may take for one answer.
+/// How long a QEMU that runs may take for one answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A question to QEMU that was not answered.
@@ -63,6 +63,7 @@ pub struct Qmp {
     reader: BufReader<OwnedReadHalf>,
     writer: OwnedWriteHalf,
     events: Vec<Event>,
+    patience: Duration,
 }
 
 /// Something QEMU tells unasked.
@@ -79,16 +80,27 @@ impl Qmp {
     /// # Errors
     /// [`QmpError`]; [`QmpError::Io`] when no QEMU listens there.
     pub async fn connect(files: &Files) -> Result<Self, QmpError> {
+        Self::connect_in(files, PATIENCE).await
+    }
+
+    /// The same to a QEMU that is being started: on a host with much to do it may take so long
+    /// for its first answers.
+    ///
+    /// # Errors
+    /// As [`Qmp::connect`].
+    pub async fn connect_in(files: &Files, patience: Duration) -> Result<Self, QmpError> {
         let stream = with_short_path(files.directory(), Files::CONTROL, |path| {
             std::os::unix::net::UnixStream::connect(path)
         })?;
         stream.set_nonblocking(true)?;
-        Self::negotiate(UnixStream::from_std(stream)?).await
+        let mut qmp = Self::negotiate(UnixStream::from_std(stream)?, patience).await?;
+        qmp.patience = PATIENCE;
+        Ok(qmp)
     }
 
-    async fn negotiate(stream: UnixStream) -> Result<Self, QmpError> {
+    async fn negotiate(stream: UnixStream, patience: Duration) -> Result<Self, QmpError> {
         let (reader, writer) = stream.into_split();
-        let mut qmp = Self { reader: BufReader::new(reader), writer, events: Vec::new() };
+        let mut qmp = Self { reader: BufReader::new(reader), writer, events: Vec::new(), patience };
         let greeting = qmp.line_in_time().await?;
         if greeting.get("QMP").is_none() {
             return Err(QmpError::Protocol(greeting.to_string()));
@@ -107,7 +119,7 @@ impl Qmp {
     }
 
     async fn line_in_time(&mut self) -> Result<Value, QmpError> {
-        tokio::time::timeout(PATIENCE, self.line()).await.map_err(|_| QmpError::TimedOut)?
+        tokio::time::timeout(self.patience, self.line()).await.map_err(|_| QmpError::TimedOut)?
     }
 
     /// Runs one command and returns what it says. Events that come in between are
@@ -221,7 +233,7 @@ mod tests {
                 }
             }
         });
-        Qmp::negotiate(ours).await
+        Qmp::negotiate(ours, PATIENCE).await
     }
 
     #[tokio::test]
@@ -239,6 +251,22 @@ mod tests {
         let error = qmp.quit().await.unwrap_err();
         assert_eq!(error.to_string(), "the VMM refused quit: no such thing");
         assert!(matches!(qmp.status().await, Err(QmpError::Io(_))), "the connection has ended");
+    }
+
+    #[tokio::test]
+    async fn one_that_is_slow_to_greet_is_waited_for_as_long_as_is_said() {
+        for (patience, greets) in [(50, false), (60_000, true)] {
+            let (ours, mut theirs) = UnixStream::pair().unwrap();
+            let slow = async {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                // Nobody may hear it any more.
+                let _heard = theirs.write_all(b"{\"QMP\": {}}\r\n{\"return\": {}}\r\n").await;
+            };
+            let patience = Duration::from_millis(patience);
+            let (qmp, ()) = tokio::join!(Qmp::negotiate(ours, patience), slow);
+            assert_eq!(qmp.is_ok(), greets, "{qmp:?}");
+            assert!(greets || matches!(qmp, Err(QmpError::TimedOut)), "{qmp:?}");
+        }
     }
 
     #[tokio::test]

@@ -335,7 +335,7 @@ async fn attend(
             Some(info) => walls::inside(info, started.process.id().pid).await?,
             None => started.process.id().clone(),
         };
-        Qmp::connect(files).await.ok().map(|_greeted| vmm)
+        Qmp::connect_in(files, PATIENCE).await.ok().map(|_greeted| vmm)
     };
     let outcome = tokio::select! {
         answer = answers => answer,
@@ -345,8 +345,11 @@ async fn attend(
         Some(vmm) => Ok(vmm),
         None => {
             // A closed socket means that it is about to end; its last words are waited for.
-            let _ended = tokio::time::timeout(Duration::from_secs(2), started.child.wait()).await;
-            let log = log();
+            let ended = tokio::time::timeout(Duration::from_secs(2), started.child.wait()).await;
+            let mut log = log();
+            if let (true, Ok(Ok(status))) = (log.is_empty(), ended) {
+                log = format!("it ended without a word: {status}");
+            }
             if log.contains("Could not set up host forwarding rule") {
                 return Err(StartError::PortTaken { log });
             }

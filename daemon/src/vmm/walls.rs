@@ -285,8 +285,9 @@ impl Walls {
         match run(launch).await {
             Ok(output) if output.status.success() => Ok(()),
             Ok(output) => {
-                let text = String::from_utf8_lossy(&output.stderr);
-                Err(format!("bubblewrap does not work here: {}", text.trim()))
+                let text = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+                let why = if text.is_empty() { output.status.to_string() } else { text };
+                Err(format!("bubblewrap does not work here: {why}"))
             }
             Err(error) => Err(format!("bubblewrap does not work here: {error}")),
         }

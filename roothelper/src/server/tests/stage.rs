@@ -155,6 +155,22 @@ pub(super) fn is_root() -> bool {
     geteuid().is_root()
 }
 
+/// The same for a test that needs it, which `make test` counts where it is not so.
+pub(super) fn may_be_several_users() -> bool {
+    use std::io::Write;
+
+    let reason = "only root can be several users";
+    if !is_root() {
+        println!("SKIPPED: {reason}");
+        if let Some(file) = std::env::var_os("BANGER_SKIPS") {
+            let test = std::thread::current().name().unwrap_or("a test").to_owned();
+            let mut file = std::fs::File::options().append(true).create(true).open(file).unwrap();
+            file.write_all(format!("{test}: {reason}\n").as_bytes()).unwrap();
+        }
+    }
+    is_root()
+}
+
 /// Does something on a thread with the rights of a user: the kernel takes a thread's at
 /// connect().
 pub(super) fn as_user<T: Send>(uid: u32, work: impl FnOnce() -> T + Send) -> T {
