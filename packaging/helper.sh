@@ -59,6 +59,7 @@ know_names() {
     else
         sed -E --in-place --follow-symlinks 's/^hosts:[[:space:]]*/&banger /' "$names"
     fi
+    say "$names names banger among those who know hosts: each user's VMs are found by their names"
 }
 
 forget_names() {

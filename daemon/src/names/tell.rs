@@ -8,7 +8,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use banger_proto::{SshSession, SshTarget, ssh_arguments};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 
 use super::Names;
@@ -21,8 +21,8 @@ const HOSTS: &str = "/etc/hosts";
 const SCRIPT: &str = include_str!("tell.sh");
 /// How long it may take. A guest under emulation needs seconds for the keys alone.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Most of what ssh and the guest say that is told, in bytes.
-const WORDS: usize = 500;
+/// Most of what ssh and the guest say that is read, in bytes.
+const WORDS: u64 = 2000;
 
 /// Why a guest was not told.
 #[derive(Debug, thiserror::Error)]
@@ -68,21 +68,27 @@ pub(super) async fn tell(ssh: &Path, target: &SshTarget, names: &Names) -> Resul
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()?;
-    let stdin = child.stdin.take();
-    let talk = async move {
+    let (stdin, stderr) = (child.stdin.take(), child.stderr.take());
+    let talk = async {
         if let Some(mut stdin) = stdin {
             // Where it ends before it has read all, its own words say why.
             let _cut = stdin.write_all(script(HOSTS, names).as_bytes()).await;
         }
-        child.wait_with_output().await
+        let mut said = Vec::new();
+        if let Some(stderr) = stderr {
+            // A guest that says more than is read has nobody listening then.
+            stderr.take(WORDS).read_to_end(&mut said).await?;
+        }
+        Ok::<_, io::Error>((child.wait().await?, said))
     };
-    let output = tokio::time::timeout(PATIENCE, talk).await.map_err(|_| TellError::Silent)??;
-    if output.status.success() {
+    let answer = tokio::time::timeout(PATIENCE, talk).await.map_err(|_| TellError::Silent)?;
+    let (status, said) = answer?;
+    if status.success() {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let said: String = said.trim().chars().filter(|c| !c.is_control()).take(WORDS).collect();
-    Err(TellError::Failed(if said.is_empty() { output.status.to_string() } else { said }))
+    let said = String::from_utf8_lossy(&said);
+    let said: String = said.trim().chars().filter(|c| !c.is_control()).collect();
+    Err(TellError::Failed(if said.is_empty() { status.to_string() } else { said }))
 }
 
 #[cfg(test)]
@@ -145,19 +151,33 @@ mod tests {
         assert_eq!(std::fs::read_to_string(real).unwrap(), "172.16.0.7 db # banger\n");
     }
 
-    #[tokio::test]
-    async fn what_ssh_says_is_told() {
-        let target = SshTarget {
+    fn nowhere() -> SshTarget {
+        SshTarget {
             host: "127.0.0.1".into(),
             port: 1,
             user: "root".into(),
             identity_file: "/nowhere".into(),
             known_hosts_file: "/nowhere".into(),
             host_key_alias: banger_proto::VmId::random(),
-        };
-        let error = tell(Path::new("ssh"), &target, &Names::new()).await.unwrap_err();
+        }
+    }
+
+    #[tokio::test]
+    async fn what_ssh_says_is_told() {
+        let error = tell(Path::new("ssh"), &nowhere(), &Names::new()).await.unwrap_err();
         assert!(error.to_string().contains("Connection refused"), "{error}");
-        let error = tell(Path::new("/nowhere/ssh"), &target, &Names::new()).await.unwrap_err();
+        let error = tell(Path::new("/nowhere/ssh"), &nowhere(), &Names::new()).await.unwrap_err();
         assert!(matches!(error, TellError::Ssh(_)), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_guest_that_never_stops_talking_is_not_listened_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let talks = folder.path().join("ssh");
+        std::fs::write(&talks, "#!/bin/sh\nexec yes >&2\n").unwrap();
+        std::fs::set_permissions(&talks, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let error = tell(&talks, &nowhere(), &Names::new()).await.unwrap_err();
+        let TellError::Failed(said) = error else { panic!("{error}") };
+        assert!(said.starts_with("yyy") && said.len() < 2000, "{said}");
     }
 }

@@ -135,6 +135,9 @@ pub fn covers(bitmap: &[u8], must: &[u8], len: u32) -> bool {
     missing.all(|word| word == 0)
 }
 
+/// Bytes of two bitmaps that are compared at once: whole words.
+const PIECE: usize = 256;
+
 /// The bits among the first `len` that are not the same in both, in ascending order, and
 /// whether each is set in the second.
 pub fn differences<'a>(
@@ -142,8 +145,11 @@ pub fn differences<'a>(
     new: &'a [u8],
     len: u32,
 ) -> impl Iterator<Item = (u32, bool)> + 'a {
-    let words = (0..).zip(words(old).zip(words(new))).take(len.div_ceil(64) as usize);
-    let words = words.filter(|(_, (old, new))| old != new);
+    // Most of two bitmaps is the same, which is seen at once.
+    let pieces = (0..).step_by(PIECE / 8).zip(old.chunks(PIECE).zip(new.chunks(PIECE)));
+    let pieces = pieces.filter(|(_, (old, new))| old != new);
+    let words = pieces.flat_map(|(first, (old, new))| (first..).zip(words(old).zip(words(new))));
+    let words = words.filter(move |(n, (old, new))| old != new && *n < len.div_ceil(64));
     words.flat_map(move |(n, (old, new))| {
         let mut left = (old ^ new) & part_of_word(n, &(0..len));
         std::iter::from_fn(move || {

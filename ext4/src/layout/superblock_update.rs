@@ -46,19 +46,36 @@ pub fn encode_over(old: &Superblock, new: &Superblock) -> [u8; SUPERBLOCK_SIZE] 
     }
 }
 
-/// The free bytes with which the checksum becomes `target`. A crc is linear: each
-/// bit of them flips a fixed pattern of the sum, and the patterns are solved for.
+/// What each bit of the free bytes flips in the checksum, whatever the other bytes are: a crc is
+/// linear.
+const PATTERNS: [u32; 32] = {
+    /// crc32c's polynomial, as bits go through it from the lowest on.
+    const POLYNOMIAL: u32 = 0x82f6_3b78;
+    let mut patterns = [0; 32];
+    let mut bit = 0;
+    while bit < 32 {
+        // The free bytes themselves, and zeros from there on.
+        let (mut sum, mut left) = (1 << bit, (CHECKSUM - FREE_BYTES) * 8);
+        while left > 0 {
+            sum = if sum & 1 == 1 { sum >> 1 ^ POLYNOMIAL } else { sum >> 1 };
+            left -= 1;
+        }
+        patterns[bit] = sum;
+        bit += 1;
+    }
+    patterns
+};
+
+/// The free bytes with which the checksum becomes `target`: the patterns of their bits are
+/// solved for.
 fn free_bytes_for(bytes: &[u8; SUPERBLOCK_SIZE], target: u32) -> Option<u32> {
-    let sum_with = |free: u32| {
-        let mut with = *bytes;
-        le::put(&mut with, FREE_BYTES, free);
-        crc32c(!0, with.get(..CHECKSUM).unwrap_or_default())
-    };
-    let base = sum_with(0);
+    let mut without = *bytes;
+    le::put(&mut without, FREE_BYTES, 0_u32);
+    let base = crc32c(!0, without.get(..CHECKSUM).unwrap_or_default());
     // Rows of (pattern, which bits make it), each with a leading bit of its own.
     let mut rows: Vec<(u32, u32)> = Vec::with_capacity(32);
-    for bit in (0..32).map(|n| 1_u32 << n) {
-        let row = reduce((sum_with(bit) ^ base, bit), &rows);
+    for (bit, pattern) in (0..).zip(PATTERNS) {
+        let row = reduce((pattern, 1 << bit), &rows);
         if row.0 != 0 {
             rows.push(row);
         }
