@@ -1,5 +1,6 @@
 //! `vm start`: a plan, carried out stage by stage, undone when a stage fails.
 
+mod disks;
 mod enclose;
 mod execute;
 mod least_memory;

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use banger_proto::{Code, Refusal};
 use uuid::Uuid;
 
-use super::execute::{Start, guest_spec};
+use super::disks::guest_spec;
+use super::execute::Start;
 use crate::disk;
 use crate::system::Helper;
 use crate::verb::{OnHost, blocking, disk_refusal};
