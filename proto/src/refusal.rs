@@ -109,13 +109,17 @@ impl Refusal {
         }
     }
 
-    /// A refusal that tells an error and its causes.
+    /// A refusal that tells an error and its causes, each once where one only wraps another.
     #[must_use]
     pub fn from_error(code: Code, error: &dyn std::error::Error) -> Self {
         let mut refusal = Self::new(code, error.to_string());
         let mut cause = error.source();
         while let Some(error) = cause {
-            refusal.chain.push(error.to_string());
+            let words = error.to_string();
+            // Libraries wrap errors and say the same again.
+            if words != *refusal.chain.last().unwrap_or(&refusal.message) {
+                refusal.chain.push(words);
+            }
             cause = error.source();
         }
         refusal
@@ -206,6 +210,23 @@ mod tests {
             };
             assert_eq!(Refusal::from(Status::from(refusal.clone())), refusal);
         }
+    }
+
+    #[test]
+    fn a_cause_that_only_wraps_another_is_told_once() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("{words}")]
+        struct Wrapper {
+            words: &'static str,
+            source: std::io::Error,
+        }
+        let chain = |outside: &'static str| {
+            let outside = Wrapper { words: outside, source: std::io::Error::other("inside") };
+            let whole = Wrapper { words: "no answer", source: std::io::Error::other(outside) };
+            Refusal::from_error(Code::Internal, &whole).chain
+        };
+        assert_eq!(chain("inside"), ["inside"]);
+        assert_eq!(chain("outside"), ["outside", "inside"]);
     }
 
     #[test]
