@@ -88,9 +88,10 @@ impl Disk for ReadAhead {
             let end = (start + ahead).max(offset + length).min(self.below.len());
             window.start = start;
             let length = (end - start) as usize;
-            if window.bytes.is_empty() {
-                // Never moved as it grows; what is not reached is not touched, and takes no memory.
-                window.bytes.reserve_exact(MOST as usize);
+            if window.bytes.capacity() < length {
+                // What was in it is not needed any more: not copied, and its memory can be had again.
+                window.bytes = Vec::new();
+                window.bytes.reserve_exact(length);
             }
             window.bytes.resize(length, 0);
             self.below.read_at(start, &mut window.bytes)?;

@@ -315,6 +315,6 @@ pub(super) fn lenient(ino: u32, raw: &[u8], sums: &Checksums) -> Result<Inode> {
     Inode::parse(ino, raw, &unsummed).or_else(|_| {
         let mut mended = raw.to_vec();
         le::put(&mut mended, I_EXTRA_ISIZE, 0_u16);
-        Inode::parse(ino, &mended, &unsummed)
+        Inode::parse(ino, mended, &unsummed)
     })
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::files::{self, LOST_FOUND_INO, ORPHAN_FILE_INO};
 use super::place::Space;
-use super::writes::{Bytes, Writes};
+use super::writes::{Backup, Bytes, Writes};
 use super::{FormatOptions, sizes, tables};
 use crate::journal::superblock::JournalSuperblock;
 use crate::layout::features::Compat;
@@ -39,13 +39,15 @@ const WAITS: usize = 32 << 10;
 /// [`crate::Error::TooLarge`] when it is too large, and
 /// [`crate::Error::Source`] for options that make no filesystem.
 pub fn plan(len: u64, options: &FormatOptions) -> Result<FormatPlan> {
-    plan_with_descriptors(len, options).map(|(plan, _)| plan)
+    plan_with_descriptors(len, options, false).map(|(plan, _)| plan)
 }
 
-/// As [`plan`], with the descriptors that it writes.
+/// As [`plan`], with the descriptors that it writes; where the [`front`] waits nothing there is
+/// joined.
 fn plan_with_descriptors(
     len: u64,
     options: &FormatOptions,
+    front_waits: bool,
 ) -> Result<(FormatPlan, Vec<GroupDescriptor>)> {
     let (mut sb, journal) = sizes::new_superblock(len, options)?;
     let geometry = Geometry::new(&sb);
@@ -121,24 +123,32 @@ fn plan_with_descriptors(
     sb.set_s_free_inodes_count(geometry.inodes_count - last_inode);
     sb.set_s_overhead_blocks(overhead(&geometry, journal));
     let table = Arc::new(tables::descriptor_table(&geometry, &descriptors));
+    let superblock = Arc::new(sb.clone());
     for group in geometry.backup_groups() {
         let first = geometry.offset(geometry.group_first_block(group));
-        writes.push(first + u64::from(geometry.block_size), Arc::clone(&table));
-        if group != 0 {
-            let mut copy = sb.clone();
-            copy.set_s_block_group_nr(group as u16);
-            let mut bytes = copy.encode().to_vec();
-            bytes.resize(geometry.block_size as usize, 0);
-            writes.push(first, bytes);
+        let (superblock, descriptors) = (Arc::clone(&superblock), Arc::clone(&table));
+        let block_size = geometry.block_size;
+        if group == 0 {
+            // The superblock itself comes last.
+            writes.push(first + u64::from(block_size), descriptors);
+        } else {
+            let group = group as u16;
+            writes.push(first, Backup { superblock, group, block_size, descriptors });
         }
     }
-    let mut writes = writes.joined();
+    // What waits is taken apart again.
+    let mut writes = writes.joined(if front_waits { front(&geometry) } else { 0 });
     // All from byte 0 to the descriptors: a boot sector of zeros, then the superblock.
     let mut head = vec![0; SUPERBLOCK_OFFSET as usize];
     head.extend(sb.encode());
     head.resize(head.len().max(geometry.block_size as usize), 0);
     writes.push((0, Bytes::from(head)));
     Ok((FormatPlan { writes, superblock: sb }, descriptors))
+}
+
+/// Where the front ends, in bytes from the beginning.
+fn front(geometry: &Geometry) -> u64 {
+    geometry.offset(u64::from(geometry.blocks_per_group))
 }
 
 fn extent_of(start: u64, blocks: u32) -> crate::layout::extent::Extent {
@@ -165,7 +175,8 @@ pub fn format(disk: &dyn Disk, options: &FormatOptions) -> Result<()> {
 }
 
 fn write(disk: &dyn Disk, plan: &FormatPlan) -> Result<()> {
-    plan.writes.iter().try_for_each(|(offset, bytes)| bytes.write(disk, *offset))
+    let mut scratch = Vec::new();
+    plan.writes.iter().try_for_each(|(offset, bytes)| bytes.write(disk, *offset, &mut scratch))
 }
 
 /// Blocks with their places, in bytes.
@@ -177,16 +188,16 @@ pub(crate) type Waiting = Vec<(u64, Arc<Vec<u8>>)>;
 /// # Errors
 /// As [`format()`].
 pub(crate) fn make(disk: Arc<dyn Disk>, options: &FormatOptions) -> Result<(Filesystem, Waiting)> {
-    let (plan, descriptors) = plan_with_descriptors(disk.len(), options)?;
-    let geometry = Geometry::new(&plan.superblock);
-    let front = geometry.offset(u64::from(geometry.blocks_per_group));
+    let (plan, descriptors) = plan_with_descriptors(disk.len(), options, true)?;
+    let front = front(&Geometry::new(&plan.superblock));
     let mut waiting = Waiting::new();
+    let mut scratch = Vec::new();
     for (offset, bytes) in plan.writes {
         match bytes {
             Bytes::Made(bytes) if offset < front && bytes.len() <= WAITS => {
                 waiting.push((offset, bytes));
             }
-            bytes => bytes.write(&*disk, offset)?,
+            bytes => bytes.write(&*disk, offset, &mut scratch)?,
         }
     }
     Ok((Filesystem::made(disk, plan.superblock, descriptors), waiting))

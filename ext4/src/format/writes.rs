@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::layout::superblock::Superblock;
 use crate::{Disk, Result, le};
 
 /// Bytes up to which a call more costs more than a copy.
@@ -16,6 +17,8 @@ pub(super) enum Bytes {
     Made(Arc<Vec<u8>>),
     /// Of a disk of 64 GiB these are 2 MiB, nearly all of it zero: made where they are written.
     Pointers(Pointers),
+    /// Made where they are written as well: memory that is first used for each takes longer.
+    Backup(Backup),
 }
 
 impl From<Vec<u8>> for Bytes {
@@ -36,12 +39,19 @@ impl From<Pointers> for Bytes {
     }
 }
 
+impl From<Backup> for Bytes {
+    fn from(backup: Backup) -> Self {
+        Self::Backup(backup)
+    }
+}
+
 impl Bytes {
-    /// Brings them to their place.
-    pub(super) fn write(&self, disk: &dyn Disk, offset: u64) -> Result<()> {
+    /// Brings them to their place, made in `scratch` where they are not made yet.
+    pub(super) fn write(&self, disk: &dyn Disk, offset: u64, scratch: &mut Vec<u8>) -> Result<()> {
         match self {
             Self::Made(bytes) => disk.write_at(offset, bytes),
-            Self::Pointers(pointers) => pointers.write(disk, offset),
+            Self::Pointers(pointers) => pointers.write(disk, offset, scratch),
+            Self::Backup(backup) => backup.write(disk, offset, scratch),
         }
     }
 
@@ -57,6 +67,7 @@ impl Bytes {
         match self {
             Self::Made(bytes) => bytes.len() as u64,
             Self::Pointers(pointers) => pointers.len(),
+            Self::Backup(backup) => backup.len(),
         }
     }
 }
@@ -76,9 +87,10 @@ impl Pointers {
         self.block_size as u64 * u64::from(self.blocks)
     }
 
-    fn write(&self, disk: &dyn Disk, mut offset: u64) -> Result<()> {
+    fn write(&self, disk: &dyn Disk, mut offset: u64, piece: &mut Vec<u8>) -> Result<()> {
         let size = self.block_size as u64;
-        let mut piece = vec![0; PIECE.min(self.len()) as usize];
+        piece.clear();
+        piece.resize(PIECE.min(self.len()) as usize, 0);
         let mut number = 0;
         while number < self.blocks {
             let room = ((PIECE - offset % PIECE) / size) as usize * self.block_size;
@@ -101,6 +113,36 @@ impl Pointers {
     }
 }
 
+/// The superblock and the descriptors as they begin a group.
+#[derive(Debug, Clone)]
+pub(super) struct Backup {
+    pub(super) superblock: Arc<Superblock>,
+    /// `s_block_group_nr`.
+    pub(super) group: u16,
+    pub(super) block_size: u32,
+    pub(super) descriptors: Arc<Vec<u8>>,
+}
+
+impl Backup {
+    fn len(&self) -> u64 {
+        u64::from(self.block_size) + self.descriptors.len() as u64
+    }
+
+    fn write(&self, disk: &dyn Disk, offset: u64, block: &mut Vec<u8>) -> Result<()> {
+        block.clear();
+        let mut superblock = Superblock::clone(&self.superblock);
+        superblock.set_s_block_group_nr(self.group);
+        block.extend(superblock.encode());
+        block.resize(self.block_size as usize, 0);
+        if self.descriptors.len() <= SMALL {
+            block.extend_from_slice(&self.descriptors);
+            return disk.write_at(offset, block);
+        }
+        disk.write_at(offset, block)?;
+        disk.write_at(offset + u64::from(self.block_size), &self.descriptors)
+    }
+}
+
 /// Writes as they are collected.
 #[derive(Debug, Default)]
 pub(super) struct Writes {
@@ -112,14 +154,14 @@ impl Writes {
         self.list.push((offset, bytes.into()));
     }
 
-    /// Ascending, small neighbours joined into one.
-    pub(super) fn joined(mut self) -> Vec<(u64, Bytes)> {
+    /// Ascending, small neighbours joined into one that begin at `from` or behind it.
+    pub(super) fn joined(mut self, from: u64) -> Vec<(u64, Bytes)> {
         self.list.sort_by_key(|(offset, _)| *offset);
         let mut rest = self.list.into_iter().peekable();
         let mut joined = Vec::with_capacity(rest.len());
         while let Some((offset, bytes)) = rest.next() {
             let mut end = offset + bytes.len();
-            let Some(first) = bytes.small() else {
+            let Some(first) = bytes.small().filter(|_| offset >= from) else {
                 joined.push((offset, bytes));
                 continue;
             };
@@ -146,7 +188,8 @@ mod tests {
     fn pointers_are_the_same_in_however_many_pieces() {
         let pointers = Pointers { block_size: 1024, blocks: 150, first: vec![7, 1 << 20] };
         let disk = MemoryDisk::from(vec![1; 152 << 10]);
-        pointers.write(&disk, 1024).unwrap();
+        // What was in it does not matter.
+        pointers.write(&disk, 1024, &mut vec![1; 7]).unwrap();
         let bytes = disk.into_bytes();
         for (n, block) in (0_u32..).zip(bytes.chunks(1024).skip(1).take(150)) {
             assert_eq!(le::get::<u32>(block, 0), Some(7 + n));
@@ -162,9 +205,12 @@ mod tests {
         for (offset, len) in [(4, 4), (0, 4), (12, 4), (16, SMALL + 1), (17 + SMALL as u64, 1)] {
             writes.push(offset, vec![offset as u8; len]);
         }
-        let lengths: Vec<_> =
-            writes.joined().iter().map(|(offset, bytes)| (*offset, bytes.len())).collect();
+        let lengths = |writes: Writes, from| -> Vec<_> {
+            writes.joined(from).iter().map(|(offset, bytes)| (*offset, bytes.len())).collect()
+        };
         let large = SMALL as u64 + 1;
-        assert_eq!(lengths, [(0, 8), (12, 4), (16, large), (16 + large, 1)]);
+        let apart = Writes { list: writes.list.clone() };
+        assert_eq!(lengths(writes, 0), [(0, 8), (12, 4), (16, large), (16 + large, 1)]);
+        assert_eq!(lengths(apart, 12).get(..2), Some(&[(0, 4), (4, 4)][..]));
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::content::Content;
 use super::source::{Entry, EntryKind, Sink, Source, Times};
 use crate::layout::inode::{FileKind, Inode};
-use crate::read::{BlockMap, Filesystem, ImagePath, Limits, Reader, WalkEntry};
+use crate::read::{Filesystem, ImagePath, Limits, Reader, WalkEntry};
 use crate::{Error, Result};
 
 /// Everything below a directory of a filesystem, the directory itself included.
@@ -38,7 +38,7 @@ impl Source for ImageTree<'_> {
     fn feed(&mut self, sink: &mut dyn Sink) -> Result<()> {
         let mut first_names: HashMap<u32, Vec<u8>> = HashMap::new();
         let filesystem = self.filesystem;
-        filesystem.walk(&self.from, &self.limits, &mut |found| {
+        filesystem.walk_inodes(&self.from, &self.limits, &mut |found, inode| {
             if found.depth == 0 && found.stat.kind != FileKind::Directory {
                 let reason = "it is no directory";
                 return Err(Error::WrongType { path: self.from.to_string(), reason });
@@ -52,25 +52,29 @@ impl Source for ImageTree<'_> {
                 }
                 first_names.insert(found.stat.ino, found.path.clone());
             }
-            one(filesystem, found, sink)
+            one(filesystem, found, inode, sink)
         })
     }
 }
 
-fn one(filesystem: &Filesystem, found: &WalkEntry, sink: &mut dyn Sink) -> Result<()> {
+fn one(
+    filesystem: &Filesystem,
+    found: &WalkEntry,
+    inode: &Inode,
+    sink: &mut dyn Sink,
+) -> Result<()> {
     let ino = found.stat.ino;
-    let inode = filesystem.inode_in_use(ino)?;
-    let xattrs = filesystem.xattrs_of(ino, &inode)?;
+    let xattrs = filesystem.xattrs_of(ino, inode)?;
     let (major, minor) = found.stat.rdev;
     let kind = match found.stat.kind {
         FileKind::Directory => EntryKind::Directory,
         FileKind::Regular => {
-            let mut content = ImageFile::new(filesystem, ino, &inode)?;
+            let mut content = ImageFile::new(filesystem, ino, inode)?;
             let kind = EntryKind::File { len: content.len, content: &mut content };
             return give(sink, found, kind, xattrs);
         }
         FileKind::Symlink => {
-            let target = filesystem.link_target(ino, &inode)?;
+            let target = filesystem.link_target(ino, inode)?;
             return give(sink, found, EntryKind::Symlink(&target), xattrs);
         }
         FileKind::CharDevice => EntryKind::CharDevice(major, minor),
@@ -102,8 +106,6 @@ fn give<'a>(
 /// A file of the other filesystem, its holes known from its map.
 struct ImageFile<'a> {
     reader: Reader<'a>,
-    /// None for data that lies in the inode.
-    map: Option<BlockMap<'a>>,
     block_size: u64,
     position: u64,
     /// Up to here there is data.
@@ -113,11 +115,8 @@ struct ImageFile<'a> {
 
 impl<'a> ImageFile<'a> {
     fn new(filesystem: &'a Filesystem, ino: u32, inode: &Inode) -> Result<Self> {
-        let inline = inode.has_flag(crate::layout::inode::FLAG_INLINE_DATA);
-        let map = if inline { None } else { Some(filesystem.block_map(ino, inode)?) };
         Ok(Self {
             reader: filesystem.content(ino, inode)?,
-            map,
             block_size: filesystem.geometry().block_size.into(),
             position: 0,
             data_until: 0,
@@ -134,11 +133,10 @@ impl Content for ImageFile<'_> {
     }
 
     fn skip_hole(&mut self) -> Result<u64> {
-        let Some(map) = &mut self.map else { return Ok(0) };
         if self.position < self.data_until || self.position >= self.len {
             return Ok(0);
         }
-        let run = map.run(self.position / self.block_size)?;
+        let Some(run) = self.reader.run(self.position / self.block_size)? else { return Ok(0) };
         let end = (run.logical + run.len).saturating_mul(self.block_size).min(self.len);
         if run.physical.is_some() {
             self.data_until = end;

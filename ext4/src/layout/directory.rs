@@ -86,6 +86,30 @@ impl<'a> DirEntries<'a> {
         Self { offset, ..self }
     }
 
+    /// The first entry in use from here on that has this name, which is a possible one. Of the
+    /// others only what leads to the next is looked at.
+    pub(crate) fn named(&mut self, name: &[u8]) -> Option<Result<DirEntry<'a>>> {
+        loop {
+            let rest = self.bytes.get(self.offset..).unwrap_or_default();
+            let Some((header, body)) = rest.split_first_chunk::<ENTRY_HEADER>() else {
+                return self.next();
+            };
+            let header = u64::from_le_bytes(*header);
+            let name_len = (header >> 48) as u8;
+            if usize::from(name_len) == name.len()
+                && header as u32 != 0
+                && body.get(..name.len()) == Some(name)
+            {
+                return self.next();
+            }
+            let rec_len = decode_rec_len((header >> 32) as u16, self.block_size);
+            if rec_len < entry_size(name_len.into()) || rec_len > rest.len() || rec_len & 3 != 0 {
+                return self.next();
+            }
+            self.offset += rec_len;
+        }
+    }
+
     /// Behind a damaged entry nothing can be found.
     #[cold]
     fn end(&mut self, what: &str) -> Result<DirEntry<'a>> {
@@ -260,6 +284,42 @@ mod tests {
         let found: Vec<_> = entries(&block, false, true).collect();
         assert_eq!(found.len(), 2);
         assert!(found[1].is_err());
+    }
+
+    #[test]
+    fn a_name_is_found_as_by_looking_at_every_entry_in_damaged_blocks_too() {
+        let mut random = 1_u64;
+        let mut next = |below: usize| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695);
+            (random >> 33) as usize % below
+        };
+        let (mut found, mut damaged) = (0, 0);
+        for round in 0..3000 {
+            let size = if round % 10 == 0 { 65_536 } else { 1024 };
+            let mut block = vec![0; size];
+            let mut at = 0;
+            while at < size {
+                let name = [b'a' + next(3) as u8].repeat(1 + next(4));
+                let len = entry_size(name.len()) + 4 * next(20) * (size / 1024);
+                let len = if at + len + 12 > size { size - at } else { len };
+                assert!(put_entry(&mut block, at, len, next(3) as u32, 1, &name));
+                at += len;
+            }
+            for _ in 0..next(3) {
+                let bytes = if size > 1024 { size } else { 200 };
+                block[next(bytes)] = next(256) as u8;
+            }
+            for name in [&b"a"[..], b"bb", b"ccc", b"dddd"] {
+                let slow = records(&block, false, true).find(|entry| {
+                    entry.as_ref().map_or(true, |entry| entry.inode != 0 && entry.name == name)
+                });
+                let quick = records(&block, false, true).named(name);
+                assert_eq!(format!("{quick:?}"), format!("{slow:?}"), "round {round}");
+                found += u32::from(matches!(quick, Some(Ok(_))));
+                damaged += u32::from(matches!(quick, Some(Err(_))));
+            }
+        }
+        assert!(found > 1000 && damaged > 300, "{found} {damaged}");
     }
 
     #[test]

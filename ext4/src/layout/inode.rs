@@ -215,14 +215,15 @@ impl Inode {
     /// # Errors
     /// [`Error::Corrupt`] for a wrong checksum, or an `i_extra_isize` that
     /// leaves the inode.
-    pub fn parse(ino: u32, bytes: &[u8], checksums: &Checksums) -> Result<Self> {
+    pub fn parse(ino: u32, bytes: impl Into<Vec<u8>>, checksums: &Checksums) -> Result<Self> {
+        let new = Self { raw: bytes.into() };
+        let len = new.raw.len();
         let corrupt = |what: &str| Error::Corrupt { what: format!("inode {ino}: {what}") };
-        if bytes.len() < GOOD_OLD_INODE_SIZE {
+        if len < GOOD_OLD_INODE_SIZE {
             return Err(corrupt("shorter than 128 bytes"));
         }
-        let new = Self { raw: bytes.to_vec() };
         let extra = usize::from(new.i_extra_isize());
-        if GOOD_OLD_INODE_SIZE + extra > bytes.len().max(GOOD_OLD_INODE_SIZE + 2)
+        if GOOD_OLD_INODE_SIZE + extra > len.max(GOOD_OLD_INODE_SIZE + 2)
             || !extra.is_multiple_of(4)
         {
             return Err(corrupt("i_extra_isize is impossible"));
@@ -239,15 +240,20 @@ impl Inode {
     /// The bytes as they go to disk, the checksum made anew.
     #[must_use]
     pub fn encode(&self, ino: u32, checksums: &Checksums) -> Vec<u8> {
-        let mut new = self.clone();
-        if checksums.metadata {
+        let mut bytes = vec![0; self.raw.len()];
+        self.encode_into(ino, checksums, &mut bytes);
+        bytes
+    }
+
+    /// As [`Self::encode`], into as many bytes as an inode has.
+    pub(crate) fn encode_into(&self, ino: u32, checksums: &Checksums, bytes: &mut [u8]) {
+        if le::put_bytes(bytes, 0, &self.raw) && checksums.metadata {
             let computed = self.computed_checksum(ino, checksums);
-            new.set_i_checksum_lo(computed as u16);
+            le::put(bytes, 0x7c, computed as u16);
             if self.covers(0x84) {
-                new.set_i_checksum_hi((computed >> 16) as u16);
+                le::put(bytes, 0x82, (computed >> 16) as u16);
             }
         }
-        new.raw
     }
 
     fn computed_checksum(&self, ino: u32, checksums: &Checksums) -> u32 {

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::{Filesystem, ImagePath};
+use super::{Filesystem, ImagePath, Run};
 use crate::layout::inline;
 use crate::layout::inode::{FLAG_INLINE_DATA, FileKind, Inode};
 use crate::{Error, Result};
@@ -189,6 +189,14 @@ impl Reader<'_> {
         }
         let bytes = run.len.saturating_mul(block_size).saturating_sub(within).min(left);
         Ok((bytes, run.physical.map(|block| self.fs.geometry().offset(block) + within)))
+    }
+
+    /// The run at block `logical` of the file; none when its data lies in the inode.
+    pub(crate) fn run(&mut self, logical: u64) -> Result<Option<Run>> {
+        match &mut self.source {
+            From::Inline(_) => Ok(None),
+            From::Blocks(map) => map.run(logical).map(Some),
+        }
     }
 
     /// True when the data lies in the inode, where nothing is a hole.

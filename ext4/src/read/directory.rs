@@ -168,13 +168,11 @@ impl Filesystem {
 
     /// Searches one leaf for a name.
     pub(super) fn find_in_block(&self, block: &[u8], name: &[u8]) -> Result<Option<u32>> {
-        for entry in self.records_in((block, self.checksums().metadata), 0) {
-            let entry = entry?;
-            if entry.name == name {
-                return Ok(Some(entry.inode));
-            }
+        if name == b"." || name == b".." {
+            return Ok(None);
         }
-        Ok(None)
+        let mut records = directory::records(block, self.checksums().metadata, self.has_types());
+        Ok(records.named(name).transpose()?.map(|entry| entry.inode))
     }
 
     /// The blocks of a directory, one after the other.

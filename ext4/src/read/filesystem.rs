@@ -191,14 +191,14 @@ impl Filesystem {
     pub fn inode(&self, ino: u32) -> Result<Inode> {
         let mut bytes = vec![0; self.geometry.inode_size.into()];
         self.disk.read_at(self.inode_position(ino)?, &mut bytes)?;
-        Inode::parse(ino, &bytes, &self.checksums)
+        Inode::parse(ino, bytes, &self.checksums)
     }
 
     /// Reads an inode whatever its checksum says: for the check, which has told of it.
     pub(crate) fn inode_unsummed(&self, ino: u32) -> Result<Inode> {
         let mut bytes = vec![0; self.geometry.inode_size.into()];
         self.disk.read_at(self.inode_position(ino)?, &mut bytes)?;
-        Inode::parse(ino, &bytes, &Checksums { metadata: false, ..self.checksums })
+        Inode::parse(ino, bytes, &Checksums { metadata: false, ..self.checksums })
     }
 
     /// Reads an inode that a name leads to: it must be in use and readable.

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::{Filesystem, ImagePath, Stat};
-use crate::layout::inode::FileKind;
+use crate::layout::inode::{FileKind, Inode};
 use crate::{Error, Result};
 
 /// How far a walk may go.
@@ -57,6 +57,16 @@ impl Filesystem {
         limits: &Limits,
         visit: &mut dyn FnMut(&WalkEntry) -> Result<()>,
     ) -> Result<()> {
+        self.walk_inodes(top, limits, &mut |entry, _| visit(entry))
+    }
+
+    /// As [`Self::walk`], each entry with its inode.
+    pub(crate) fn walk_inodes(
+        &self,
+        top: &ImagePath,
+        limits: &Limits,
+        visit: &mut dyn FnMut(&WalkEntry, &Inode) -> Result<()>,
+    ) -> Result<()> {
         let mut left = *limits;
         let mut seen = HashSet::new();
         // No block is two directories': all of them together are no longer than the filesystem.
@@ -67,7 +77,7 @@ impl Filesystem {
             let inode = self.inode_in_use(ino)?;
             let entry = WalkEntry { path, depth, stat: self.stat_of(ino, &inode)? };
             left.spend(&entry, limits)?;
-            visit(&entry)?;
+            visit(&entry, &inode)?;
             if entry.stat.kind != FileKind::Directory {
                 continue;
             }

@@ -125,6 +125,8 @@ impl Volume {
         let first = SUPERBLOCK_OFFSET / u64::from(self.geometry.block_size);
         // The superblock is last: nobody depends on the filesystem yet.
         let superblock = self.blocks.read(first)?.into();
+        // No more content comes: its memory is had again.
+        drop(std::mem::take(&mut self.incoming));
         let blocks = self.blocks.write_out(first)?;
         let mut steps = vec![Step::Barrier];
         transaction::write(&mut steps, self.geometry.offset(first), superblock);

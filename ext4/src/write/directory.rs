@@ -27,8 +27,8 @@ pub(crate) struct Directory {
     pub(super) root: Option<DxRoot>,
     /// Interior nodes of the index that were met, by block of the directory.
     pub(super) nodes: NumberMap<u32, DxNode>,
-    /// Linear: blocks before this one are full.
-    pub(super) full_below: u32,
+    /// Linear: a block and the byte of an entry in it, before which all is full.
+    pub(super) full_below: (u32, usize),
 }
 
 impl Volume {
@@ -57,7 +57,7 @@ impl Volume {
             blocks: 0,
             root: None,
             nodes: NumberMap::default(),
-            full_below: 0,
+            full_below: (0, 0),
         };
         if directory.inline {
             return Ok(directory);
@@ -171,7 +171,7 @@ impl Volume {
         self.written.insert(ino);
         let mut directory = self.take_directory(ino)?;
         if directory.inline {
-            if self.edit_inline(ino, |form, bytes| form.insert(bytes, new))? {
+            if self.edit_inline(ino, |form, bytes| Ok(form.insert(bytes, new, 0)?.is_some()))? {
                 self.directories.insert(ino, directory);
                 return Ok(());
             }
@@ -188,13 +188,19 @@ impl Volume {
 
     fn insert_linear(&mut self, ino: u32, directory: &mut Directory, new: &Named) -> Result<()> {
         let form = self.form();
-        for logical in directory.full_below..directory.blocks {
+        for logical in directory.full_below.0..directory.blocks {
             let (block, _) = self.leaf(ino, directory, logical)?;
-            if self.edit_leaf(block, directory.seed, |bytes| form.insert(bytes, new))? {
+            let from = match directory.full_below {
+                (full_below, from) if full_below == logical => from,
+                _ => 0,
+            };
+            let put =
+                self.edit_leaf(block, directory.seed, |bytes| form.insert(bytes, new, from))?;
+            // Full for this name is near enough to full for the next.
+            directory.full_below = (logical, put.unwrap_or(from));
+            if put.is_some() {
                 return Ok(());
             }
-            // Full for this name is near enough to full for the next.
-            directory.full_below = logical;
         }
         if directory.blocks == 1 && self.has_compat(Compat::DIR_INDEX) {
             self.make_index(ino, directory)?;
@@ -257,7 +263,7 @@ impl Volume {
             let (block, ..) = self.find(ino, &mut directory, name)?.ok_or_else(gone)?;
             self.edit_leaf(block, directory.seed, |bytes| form.remove(bytes, name))?;
         }
-        directory.full_below = 0;
+        directory.full_below = (0, 0);
         self.directories.insert(ino, directory);
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! One block of directory entries: finding, adding, changing and removing in place.
 
-use crate::layout::directory::{self, DirEntry, TAIL_SIZE, entry_size, put_entry};
+use crate::layout::directory::{self, DirEntries, DirEntry, TAIL_SIZE, entry_size, put_entry};
 use crate::{Error, Result, le};
 
 /// How a filesystem writes directory blocks.
@@ -34,19 +34,14 @@ impl Form {
         directory::entries(block, self.tail, self.types)
     }
 
-    fn records(self, block: &[u8]) -> impl Iterator<Item = Result<DirEntry<'_>>> {
+    fn records(self, block: &[u8]) -> DirEntries<'_> {
         directory::records(block, self.tail, self.types)
     }
 
     /// The entry of that name.
     pub(super) fn find(self, block: &[u8], name: &[u8]) -> Result<Option<(u32, u8)>> {
-        for entry in self.records(block) {
-            let entry = entry?;
-            if entry.inode != 0 && entry.name == name {
-                return Ok(Some((entry.inode, entry.file_type)));
-            }
-        }
-        Ok(None)
+        let found = self.records(block).named(name).transpose()?;
+        Ok(found.map(|entry| (entry.inode, entry.file_type)))
     }
 
     /// All entries in use.
@@ -65,11 +60,17 @@ impl Form {
         Ok(found)
     }
 
-    /// Adds an entry where there is room; false when there is none.
-    pub(super) fn insert(self, block: &mut [u8], new: &Named) -> Result<bool> {
+    /// Adds an entry where there is room, and gives its place; none when there is no room. Room is
+    /// looked for from `from` on, where an entry begins.
+    pub(super) fn insert(
+        self,
+        block: &mut [u8],
+        new: &Named,
+        from: usize,
+    ) -> Result<Option<usize>> {
         let need = entry_size(new.name.len());
         let mut place = None;
-        for entry in self.records(block) {
+        for entry in self.records(block).starting_at(from) {
             let entry = entry?;
             let used = if entry.inode == 0 { 0 } else { entry_size(entry.name.len()) };
             if entry.rec_len - used >= need {
@@ -77,13 +78,15 @@ impl Form {
                 break;
             }
         }
-        let Some((offset, used, rec_len)) = place else { return Ok(false) };
+        let Some((offset, used, rec_len)) = place else { return Ok(None) };
         if used > 0 {
             let stored = directory::encode_rec_len(used, block.len());
             le::put(block, offset + 4, stored);
         }
         let kind = self.stored_type(new.file_type);
-        Ok(put_entry(block, offset + used, rec_len - used, new.inode, kind, &new.name))
+        let at = offset + used;
+        let put = put_entry(block, at, rec_len - used, new.inode, kind, &new.name);
+        Ok(put.then_some(at))
     }
 
     /// Fills the block with these entries; false when they do not fit.
@@ -115,14 +118,8 @@ impl Form {
         inode: u32,
         file_type: u8,
     ) -> Result<bool> {
-        let mut place = None;
-        for entry in self.records(block) {
-            let entry = entry?;
-            if entry.inode != 0 && entry.name == name {
-                place = Some(entry.offset);
-            }
-        }
-        let Some(offset) = place else { return Ok(false) };
+        let found = self.records(block).named(name).transpose()?;
+        let Some(offset) = found.map(|entry| entry.offset) else { return Ok(false) };
         le::put(block, offset, inode);
         le::put(block, offset + 7, self.stored_type(file_type));
         Ok(true)
@@ -174,8 +171,12 @@ mod tests {
         let mut block = vec![0; 1024];
         assert!(form.fill(&mut block, &[]));
         let mut count = 0;
-        while form.insert(&mut block, &named(&format!("file-{count:03}"), 100 + count)).unwrap() {
-            count += 1;
+        // Room is found from wherever the last one went.
+        let mut last = 0;
+        while let Some(place) =
+            form.insert(&mut block, &named(&format!("file-{count:03}"), 100 + count), last).unwrap()
+        {
+            (count, last) = (count + 1, place);
         }
         // 1012 bytes, 16 an entry.
         assert_eq!(count, 63);
@@ -184,7 +185,7 @@ mod tests {
             assert!(form.remove(&mut block, format!("file-{n:03}").as_bytes()).unwrap());
         }
         assert_eq!(form.collect(&block).unwrap(), []);
-        assert!(form.insert(&mut block, &named(&"x".repeat(255), 5)).unwrap());
+        assert_eq!(form.insert(&mut block, &named(&"x".repeat(255), 5), 0).unwrap(), Some(0));
         assert!(form.relink(&mut block, "x".repeat(255).as_bytes(), 6, 2).unwrap());
         assert_eq!(form.collect(&block).unwrap()[0].inode, 6);
         assert!(!form.remove(&mut block, b"y").unwrap());

@@ -85,7 +85,7 @@ impl Volume {
         let block = self.directory_block(ino, directory, 0)?;
         self.edit_leaf(block, directory.seed, |bytes| {
             for name in &names {
-                if !form.insert(bytes, name)? {
+                if form.insert(bytes, name, 0)?.is_none() {
                     return Err(damaged(ino, "what its inode holds does not fit a block"));
                 }
             }

@@ -50,8 +50,8 @@ impl Volume {
     /// [`Error::Io`] when its block cannot be read.
     pub(crate) fn write_inode(&mut self, ino: u32, inode: &Inode) -> Result<()> {
         let (block, at) = self.inode_place(ino)?;
-        let bytes = inode.encode(ino, &self.checksums);
-        crate::le::put_bytes(self.blocks.edit(block)?, at, &bytes);
+        let place = self.blocks.edit(block)?.get_mut(at..).unwrap_or_default();
+        inode.encode_into(ino, &self.checksums, place);
         self.written.insert(ino);
         Ok(())
     }

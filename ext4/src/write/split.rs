@@ -177,7 +177,7 @@ impl Volume {
         let hash = self.hash(directory, &new.name)?;
         let path = self.descend(ino, directory, hash)?;
         let block = self.directory_block(ino, directory, path.leaf)?;
-        if self.edit_leaf(block, directory.seed, |bytes| form.insert(bytes, new))? {
+        if self.edit_leaf(block, directory.seed, |bytes| form.insert(bytes, new, 0))?.is_some() {
             return Ok(());
         }
         let path = self.make_room(ino, directory, path, hash)?;

@@ -82,7 +82,7 @@ fn exercise(size: u64, options: &[&str]) {
     for ino in 2..12 {
         let (_, index) = geometry.inode_place(ino).unwrap();
         let bytes = read(&disk, geometry.inode_offset(table, index), geometry.inode_size.into());
-        let inode = Inode::parse(ino, &bytes, &checksums).unwrap();
+        let inode = Inode::parse(ino, bytes.as_slice(), &checksums).unwrap();
         assert_eq!(inode.encode(ino, &checksums), bytes, "inode {ino}");
     }
 }
