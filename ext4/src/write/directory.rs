@@ -259,8 +259,10 @@ impl Volume {
             if !self.edit_inline(ino, |form, bytes| form.remove(bytes, name))? {
                 return Err(gone());
             }
+            self.ways.clear();
         } else {
-            let (block, ..) = self.find(ino, &mut directory, name)?.ok_or_else(gone)?;
+            let (block, leaves, _) = self.find(ino, &mut directory, name)?.ok_or_else(gone)?;
+            self.forget_ways(leaves);
             self.edit_leaf(block, directory.seed, |bytes| form.remove(bytes, name))?;
         }
         directory.full_below = (0, 0);
@@ -283,8 +285,10 @@ impl Volume {
             if !self.edit_inline(ino, relink)? {
                 return Err(gone());
             }
+            self.ways.clear();
         } else {
-            let (block, ..) = self.find(ino, &mut directory, &new.name)?.ok_or_else(gone)?;
+            let (block, leaves, _) = self.find(ino, &mut directory, &new.name)?.ok_or_else(gone)?;
+            self.forget_ways(leaves);
             self.edit_leaf(block, directory.seed, |bytes| relink(form, bytes))?;
         }
         self.directories.insert(ino, directory);

@@ -10,6 +10,18 @@ use crate::{Error, ImagePath, Result};
 /// Links a path may lead through, as for the kernel.
 const MOST_LINKS: u32 = 40;
 
+/// Ways to directories that are remembered.
+const MOST_WAYS: usize = 8;
+
+/// A path that was followed to a directory.
+pub(crate) struct Way {
+    path: Vec<u8>,
+    /// What it led through, links too: while each has the name by which it was met, the path
+    /// leads where it did. Names that are added change nothing.
+    met: Vec<u32>,
+    end: u32,
+}
+
 /// Where a path's last component is, or would be.
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
@@ -28,14 +40,13 @@ impl Volume {
     /// [`Error::NotFound`] when a parent is missing, [`Error::WrongType`] when one
     /// is no directory, [`Error::InvalidPath`] for too many links.
     pub(crate) fn place(&mut self, path: &ImagePath) -> Result<Place> {
-        let mut left: VecDeque<Vec<u8>> = path.components().map(<[u8]>::to_vec).collect();
         // The last component is not resolved; a name stays one.
-        let Some(name) = left.pop_back() else {
+        let (Some(parent), Some(name)) = (path.parent(), path.name()) else {
             return Ok(Place { parent: ROOT_INO, name: Vec::new(), found: Some(ROOT_INO) });
         };
-        let parent = self.walk(left, path)?;
-        let found = self.lookup(parent, &name)?.map(|(ino, _)| ino);
-        Ok(Place { parent, name, found })
+        let parent = self.walk(&parent, path)?;
+        let found = self.lookup(parent, name)?.map(|(ino, _)| ino);
+        Ok(Place { parent, name: name.to_vec(), found })
     }
 
     /// The directory a path leads to, links followed in the last place too.
@@ -43,11 +54,21 @@ impl Volume {
     /// # Errors
     /// As [`Volume::place`], and [`Error::NotFound`].
     pub(crate) fn directory_at(&mut self, path: &ImagePath) -> Result<u32> {
-        self.walk(path.components().map(<[u8]>::to_vec).collect(), path)
+        self.walk(path, path)
     }
 
-    /// Follows components, links included, to a directory.
-    fn walk(&mut self, mut left: VecDeque<Vec<u8>>, path: &ImagePath) -> Result<u32> {
+    /// A name of this inode goes or leads elsewhere: paths that led through it may do so, too.
+    pub(super) fn forget_ways(&mut self, ino: u32) {
+        self.ways.retain(|way| !way.met.contains(&ino));
+    }
+
+    /// Follows all of `to`, links included, to a directory, on the way to `path`.
+    fn walk(&mut self, to: &ImagePath, path: &ImagePath) -> Result<u32> {
+        if let Some(known) = self.ways.iter().find(|way| way.path == to.as_bytes()) {
+            return Ok(known.end);
+        }
+        let mut left: VecDeque<Vec<u8>> = to.components().map(<[u8]>::to_vec).collect();
+        let mut met = Vec::new();
         let mut way = vec![ROOT_INO];
         let mut links = 0;
         while let Some(name) = left.pop_front() {
@@ -62,6 +83,7 @@ impl Volume {
             }
             let found = self.lookup(here, &name)?;
             let (ino, _) = found.ok_or_else(|| Error::NotFound { path: path.to_string() })?;
+            met.push(ino);
             let inode = self.named_inode(ino)?;
             match inode.kind() {
                 Some(FileKind::Directory) => way.push(ino),
@@ -85,7 +107,12 @@ impl Volume {
                 }
             }
         }
-        Ok(way.last().copied().unwrap_or(ROOT_INO))
+        let end = way.last().copied().unwrap_or(ROOT_INO);
+        if self.ways.len() >= MOST_WAYS {
+            self.ways.remove(0);
+        }
+        self.ways.push(Way { path: to.as_bytes().to_vec(), met, end });
+        Ok(end)
     }
 
     /// The target of a symbolic link.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::blocks::Blocks;
 use super::directory::Directory;
 use super::incoming::Incoming;
+use super::lookup::Way;
 use crate::Timestamp;
 use crate::layout::checksum::{Checksums, GroupChecksum};
 use crate::layout::features::{Compat, Incompat, RoCompat};
@@ -58,6 +59,8 @@ pub(crate) struct Volume {
     pub(crate) metadata: Arc<MetadataMap>,
     pub(crate) groups: Vec<Group>,
     pub(crate) directories: NumberMap<u32, Directory>,
+    /// Paths that were followed to directories, the last one last.
+    pub(super) ways: Vec<Way>,
     /// Where the next data of a flex group goes.
     pub(crate) goals: NumberMap<u32, u64>,
     /// Content goes to the disk below at once, into blocks that are free there.
@@ -138,6 +141,7 @@ impl Volume {
             metadata,
             groups,
             directories: NumberMap::default(),
+            ways: Vec::new(),
             goals: NumberMap::default(),
             direct,
             incoming: Incoming::default(),

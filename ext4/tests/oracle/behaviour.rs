@@ -6,8 +6,8 @@ use std::process::Command;
 use std::sync::Arc;
 
 use banger_ext4::{
-    Acl, Attributes, Batch, Error, FileDisk, FileKind, Filesystem, Flush, HostTree, ImagePath,
-    Limits, Ownership, Xattr, copy_subtree,
+    Acl, Attributes, Batch, Disk, Error, FileDisk, FileKind, Filesystem, Flush, HostTree,
+    ImagePath, Limits, MemoryDisk, Ownership, Xattr, copy_subtree,
 };
 
 use crate::support::{Image, content, filled, missing, mke2fs, open};
@@ -439,4 +439,96 @@ fn without_a_journal_a_filesystem_is_clean_after_each_batch() {
     let out = Command::new("e2fsck").arg("-fn").arg(&image.path).output().unwrap();
     let said = String::from_utf8_lossy(&out.stdout);
     assert!(out.status.success() && !said.contains("not cleanly"), "{said}");
+}
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695);
+        (self.0 >> 33) as usize % end
+    }
+
+    /// One of a few paths of few names.
+    fn path(&mut self) -> ImagePath {
+        let names = (0..=self.below(3)).map(|_| ["a", "b", "c"][self.below(3)]);
+        path(format!("/{}", names.collect::<Vec<_>>().join("/")))
+    }
+
+    /// A link's target: such a path, or one from where the link is.
+    fn target(&mut self) -> String {
+        let path = self.path().to_string();
+        match self.below(3) {
+            0 => format!("..{path}"),
+            1 => path.trim_start_matches('/').to_owned(),
+            _ => path,
+        }
+    }
+
+    /// Does one thing or another.
+    fn change(&mut self, batch: &mut Batch) -> Result<(), Error> {
+        let (one, other) = (self.path(), self.path());
+        match self.below(12) {
+            0..=2 => batch.make_directory(&one, FOLDER),
+            3..=5 => batch.write_file(&one, FILE, other.as_bytes()),
+            6..=7 => batch.symlink(&one, self.target().as_bytes(), 0, 0),
+            8..=9 => batch.rename(&one, &other),
+            10 => batch.hard_link(&one, &other),
+            _ if self.below(3) == 0 => batch.remove_recursive(&one),
+            _ => batch.remove(&one),
+        }
+    }
+}
+
+/// Everything there, with what it holds.
+fn all(disk: &Arc<MemoryDisk>) -> Vec<String> {
+    let fs = Filesystem::open(Arc::clone(disk) as Arc<dyn Disk>).unwrap();
+    assert!(banger_ext4::check(&fs).unwrap().is_clean());
+    let mut found = Vec::new();
+    fs.walk(&ImagePath::root(), &Limits::default(), &mut |entry| {
+        let at = path([b"/", entry.path.as_slice()].concat());
+        let holds = match entry.stat.kind {
+            FileKind::Regular => fs.read_file(&at, 1000)?,
+            FileKind::Symlink => fs.read_link(&at)?,
+            _ => Vec::new(),
+        };
+        found.push(format!("{at} {:?} {} {holds:?}", entry.stat.kind, entry.stat.nlink));
+        Ok(())
+    })
+    .unwrap();
+    found
+}
+
+#[test]
+fn many_changes_in_one_batch_do_what_each_does_in_its_own() {
+    if missing("mke2fs") {
+        return;
+    }
+    for (seed, options) in [(1, &[][..]), (2, &["-O", "inline_data"]), (3, &[]), (4, &[])] {
+        let bytes = std::fs::read(&mke2fs(4 << 20, options).path).unwrap();
+        let disks = [(); 2].map(|()| Arc::new(MemoryDisk::from(bytes.clone())));
+        let [apart, together] = &disks;
+        let open = |disk: &Arc<MemoryDisk>| Batch::open(Arc::clone(disk) as Arc<dyn Disk>).unwrap();
+        let mut random = Random(seed);
+        let (mut done, mut refused) = (0, 0);
+        for _ in 0..60 {
+            let mut batch = open(together);
+            for _ in 0..random.below(50) {
+                let mut again = Random(random.0);
+                let here = random.change(&mut batch);
+                let mut alone = open(apart);
+                let there = again.change(&mut alone);
+                assert_eq!(format!("{here:?}"), format!("{there:?}"), "seed {seed}");
+                if there.is_ok() {
+                    alone.commit(Flush::ProcessSafe).unwrap();
+                    done += 1;
+                } else {
+                    refused += 1;
+                }
+            }
+            batch.commit(Flush::ProcessSafe).unwrap();
+            assert_eq!(all(together), all(apart), "seed {seed}");
+        }
+        assert!(done > 200 && refused > 200, "{done} {refused}");
+    }
 }
