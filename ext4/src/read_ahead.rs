@@ -94,7 +94,10 @@ impl Disk for ReadAhead {
                 window.bytes.reserve_exact(length);
             }
             window.bytes.resize(length, 0);
-            self.below.read_at(start, &mut window.bytes)?;
+            // What lies beside what is wanted may be what cannot be read.
+            if self.below.read_at(start, &mut window.bytes).is_err() {
+                return self.below.read_at(offset, buffer);
+            }
             windows.insert(0, window);
         }
         let first = windows.first().and_then(|window| window.part(offset, buffer.len()));
@@ -177,6 +180,40 @@ mod tests {
         let mut bytes = [0; 3];
         ahead.read_at(500, &mut bytes).unwrap();
         assert_eq!(&bytes, b"new");
+    }
+
+    /// Ends where it cannot be read.
+    struct Failing(MemoryDisk, u64);
+
+    impl Disk for Failing {
+        fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
+            let end = offset + buffer.len() as u64;
+            let offset = if end > self.1 { u64::MAX } else { offset };
+            self.0.read_at(offset, buffer)
+        }
+
+        fn write_at(&self, offset: u64, data: &[u8]) -> Result<()> {
+            self.0.write_at(offset, data)
+        }
+
+        fn flush(&self) -> Result<()> {
+            Ok(())
+        }
+
+        fn len(&self) -> u64 {
+            self.0.len()
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_fails_nothing_beside_it() {
+        let ahead = ReadAhead::new(Arc::new(Failing(MemoryDisk::from(vec![5; 40_000]), 20_000)));
+        let mut bytes = [0; 100];
+        for offset in (0..=19_900).step_by(100) {
+            ahead.read_at(offset, &mut bytes).unwrap();
+            assert_eq!(std::mem::take(&mut bytes[99]), 5);
+        }
+        assert!(ahead.read_at(19_901, &mut bytes).is_err());
     }
 
     #[test]

@@ -263,6 +263,24 @@ mod tests {
             set_range(&mut new, range);
             prop_assert_eq!(new, one_by_one);
         }
+
+        #[test]
+        fn few_differences_are_found_in_whichever_piece(
+            old in prop::collection::vec(any::<u8>(), 0..900),
+            flips in prop::collection::vec(0_u32..7200, 0..9),
+            len in 0_u32..7300,
+        ) {
+            let mut new = old.clone();
+            let within = old.len() as u32 * 8;
+            for bit in flips.into_iter().filter(|bit| *bit < within) {
+                if is_set(&new, bit) { clear(&mut new, bit) } else { set(&mut new, bit) }
+            }
+            let differ: Vec<_> = (0..len.min(within))
+                .filter(|bit| is_set(&old, *bit) != is_set(&new, *bit))
+                .map(|bit| (bit, is_set(&new, bit)))
+                .collect();
+            prop_assert_eq!(differences(&old, &new, len).collect::<Vec<_>>(), differ);
+        }
     }
 
     #[test]

@@ -27,8 +27,11 @@ pub(crate) struct Directory {
     pub(super) root: Option<DxRoot>,
     /// Interior nodes of the index that were met, by block of the directory.
     pub(super) nodes: NumberMap<u32, DxNode>,
-    /// Linear: a block and the byte of an entry in it, before which all is full.
-    pub(super) full_below: (u32, usize),
+    /// Linear: blocks before this one are full.
+    pub(super) full_below: u32,
+    /// Linear: the block that the last name went into, and the byte of its entry. What room there
+    /// is lies behind it, mostly.
+    pub(super) last: (u32, usize),
 }
 
 impl Volume {
@@ -57,7 +60,8 @@ impl Volume {
             blocks: 0,
             root: None,
             nodes: NumberMap::default(),
-            full_below: (0, 0),
+            full_below: 0,
+            last: (0, 0),
         };
         if directory.inline {
             return Ok(directory);
@@ -188,19 +192,24 @@ impl Volume {
 
     fn insert_linear(&mut self, ino: u32, directory: &mut Directory, new: &Named) -> Result<()> {
         let form = self.form();
-        for logical in directory.full_below.0..directory.blocks {
+        for logical in directory.full_below..directory.blocks {
             let (block, _) = self.leaf(ino, directory, logical)?;
-            let from = match directory.full_below {
-                (full_below, from) if full_below == logical => from,
+            let last = match directory.last {
+                (last, from) if last == logical => from,
                 _ => 0,
             };
-            let put =
-                self.edit_leaf(block, directory.seed, |bytes| form.insert(bytes, new, from))?;
-            // Full for this name is near enough to full for the next.
-            directory.full_below = (logical, put.unwrap_or(from));
-            if put.is_some() {
+            let put = self.edit_leaf(block, directory.seed, |bytes| {
+                Ok(match form.insert(bytes, new, last)? {
+                    None if last > 0 => form.insert(bytes, new, 0)?,
+                    put => put,
+                })
+            })?;
+            if let Some(at) = put {
+                directory.last = (logical, at);
                 return Ok(());
             }
+            // Full for this name is near enough to full for the next.
+            directory.full_below = logical;
         }
         if directory.blocks == 1 && self.has_compat(Compat::DIR_INDEX) {
             self.make_index(ino, directory)?;
@@ -265,7 +274,7 @@ impl Volume {
             self.forget_ways(leaves);
             self.edit_leaf(block, directory.seed, |bytes| form.remove(bytes, name))?;
         }
-        directory.full_below = (0, 0);
+        (directory.full_below, directory.last) = (0, (0, 0));
         self.directories.insert(ino, directory);
         Ok(())
     }

@@ -158,7 +158,7 @@ fn existing_is_yes_or_no_or_an_error() {
     let many = fs.stat(&path("/many")).unwrap().ino;
     let block = fs.block_map(many, &fs.inode(many).unwrap()).unwrap().run(0).unwrap();
     let offset = block.physical.unwrap() * u64::from(fs.geometry().block_size);
-    banger_ext4::Disk::write_at(&open(&image.path), offset, &[0xa5; 512]).unwrap();
+    Disk::write_at(&open(&image.path), offset, &[0xa5; 512]).unwrap();
     for at in ["/many/none", "/many/below/none"] {
         assert!(matches!(read(&image).exists(&path(at)), Err(Error::Corrupt { .. })));
         assert!(matches!(batch(&image).exists(&path(at)), Err(Error::Corrupt { .. })));
@@ -439,6 +439,35 @@ fn without_a_journal_a_filesystem_is_clean_after_each_batch() {
     let out = Command::new("e2fsck").arg("-fn").arg(&image.path).output().unwrap();
     let said = String::from_utf8_lossy(&out.stdout);
     assert!(out.status.success() && !said.contains("not cleanly"), "{said}");
+}
+
+#[test]
+fn a_name_goes_into_a_gap_where_the_end_of_its_folder_is_full() {
+    if missing("mke2fs") {
+        return;
+    }
+    for options in [&["-b", "1024"][..], &["-b", "1024", "-O", "^dir_index"]] {
+        let image = mke2fs(16 << 20, options);
+        let at = |name: &str| path(format!("/d/{name}"));
+        let mut one = batch(&image);
+        one.make_directory(&path("/d"), FOLDER).unwrap();
+        for name in ["a", "b", "c"] {
+            one.write_file(&at(&name.repeat(100)), FILE, b"").unwrap();
+        }
+        one.remove(&at(&"b".repeat(100))).unwrap();
+        // Behind the gap of 108 bytes the block is filled up to 40 that are left.
+        for name in ["d", "e", "f"] {
+            one.write_file(&at(&name.repeat(200)), FILE, b"").unwrap();
+        }
+        for name in 0..12 {
+            one.write_file(&at(&name.to_string()), FILE, b"").unwrap();
+        }
+        assert_eq!(one.lstat(&path("/d")).unwrap().size, 1024, "{options:?}");
+        one.write_file(&at("one more"), FILE, b"").unwrap();
+        assert!(one.lstat(&path("/d")).unwrap().size > 1024, "{options:?}");
+        commit(&image, one);
+        assert_eq!(read(&image).read_dir(&path("/d"), 100).unwrap().len(), 18);
+    }
 }
 
 struct Random(u64);
