@@ -106,7 +106,7 @@ fn trees_and_streams_arrive_as_they_were() {
             Some(format) => {
                 tar_of(&top, &tar, format);
                 let file = std::fs::File::open(&tar).unwrap();
-                let mut source = TarStream::new(std::io::BufReader::new(file));
+                let mut source = TarStream::new(file);
                 batch.ingest(&ImagePath::root(), &mut source, Ownership::Keep).unwrap()
             }
             None => {

@@ -1,7 +1,6 @@
 //! The engine, called as the daemon calls it.
 
 use std::fs::{self, File};
-use std::io::BufReader;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -61,7 +60,7 @@ pub fn put(disk: Arc<dyn Disk>, folder: &Path) -> Result<()> {
 /// A root filesystem from its tar.
 pub fn import(tar: &Path, disk: Arc<dyn Disk>) -> Result<()> {
     let mut batch = Batch::create(disk, &options())?;
-    let mut source = TarStream::new(BufReader::with_capacity(128 << 10, File::open(tar)?));
+    let mut source = TarStream::new(File::open(tar)?);
     batch.ingest(&ImagePath::root(), &mut source, Ownership::Keep)?;
     batch.commit(Flush::ProcessSafe)?;
     Ok(())

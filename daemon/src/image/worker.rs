@@ -104,7 +104,7 @@ fn take_in() -> Result<(u64, u64), WorkerError> {
         Batch::create(disk, &format_options(Uuid::new_v4())).map_err(WorkerError::Make)?;
     let bytes = Rc::new(Cell::new(0));
     let input = Counting { inner: io::stdin().lock(), bytes: Rc::clone(&bytes) };
-    let mut tar = TarStream::new(io::BufReader::with_capacity(128 << 10, input));
+    let mut tar = TarStream::new(input);
     let mut told = Instant::now();
     let stats = batch
         .ingest_with_progress(&ImagePath::root(), &mut tar, Ownership::Keep, &mut |_| {

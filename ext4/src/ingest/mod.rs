@@ -4,6 +4,7 @@ mod acl;
 mod content;
 mod host;
 mod image;
+mod paged;
 mod pax;
 mod source;
 mod sparse;

@@ -9,6 +9,7 @@ use std::io::Read;
 use tar::Header;
 
 use super::content::Content;
+use super::paged::Paged;
 use super::pax::{Pax, decimal};
 use super::source::{Entry, EntryKind, Sink, Source, clean, refused};
 use super::sparse::{MOST_PIECES, Piece, SparseMap, consistent, of_records, pieces};
@@ -39,7 +40,8 @@ pub struct TarStream<R> {
 }
 
 impl<R: Read> TarStream<R> {
-    /// Takes a reader at the start of the stream, decompressed already.
+    /// Takes a reader at the start of the stream, decompressed already. It is read in pieces
+    /// of 128 KiB: it needs no buffer of its own.
     #[must_use]
     pub fn new(reader: R) -> Self {
         Self { reader }
@@ -54,7 +56,8 @@ impl<R: Read> TarStream<R> {
 
 impl<R: Read> Source for TarStream<R> {
     fn feed(&mut self, sink: &mut dyn Sink) -> Result<()> {
-        let mut frames = Frames { reader: &mut self.reader, position: 0, passed: Vec::new() };
+        let mut reader = Paged::new(&mut self.reader);
+        let mut frames = Frames { reader: &mut reader, position: 0, passed: Vec::new() };
         let mut globals = Pax::default();
         while let Some((header, pax, long)) = next_header(&mut frames, &mut globals)? {
             give(&mut frames, &header, &pax, long, sink)?;
@@ -155,15 +158,16 @@ fn next_header(frames: &mut Frames<'_>, globals: &mut Pax) -> Result<Option<Head
     let mut long = LongNames::default();
     let mut described = false;
     loop {
-        let mut header = Header::new_old();
-        frames.exact(header.as_mut_bytes())?;
+        let mut bytes = [0; BLOCK as usize];
+        frames.exact(&mut bytes)?;
+        let header = Header::from_byte_slice(&bytes);
         if header.as_bytes().iter().all(|&byte| byte == 0) {
             if described {
                 return Err(frames.refused("an extended header is followed by no member"));
             }
             return Ok(None);
         }
-        if !sum_is_right(&header) {
+        if !sum_is_right(header) {
             let first = frames.position == BLOCK;
             let packed = packed_by(header.as_bytes()).filter(|_| first);
             return Err(match packed {
@@ -198,7 +202,7 @@ fn next_header(frames: &mut Frames<'_>, globals: &mut Pax) -> Result<Option<Head
                 frames.skip(size + padding(size))?;
                 described = false;
             }
-            _ => return Ok(Some((header, local.over(globals), long))),
+            _ => return Ok(Some((header.clone(), local.over(globals), long))),
         }
     }
 }

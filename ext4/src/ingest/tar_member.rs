@@ -44,11 +44,11 @@ pub(super) fn number(field: &[u8]) -> Option<i64> {
         }
         return i64::try_from(value).ok();
     }
-    let digits: Vec<u8> = field.iter().copied().filter(|byte| !matches!(byte, b' ' | 0)).collect();
-    if digits.is_empty() {
-        return Some(0);
-    }
-    i64::from_str_radix(std::str::from_utf8(&digits).ok()?, 8).ok().filter(|&value| value >= 0)
+    let digits = field.iter().filter(|byte| !matches!(byte, b' ' | 0));
+    digits.copied().try_fold(0_i64, |value, byte| match byte {
+        b'0'..=b'7' => value.checked_mul(8)?.checked_add((byte - b'0').into()),
+        _ => None,
+    })
 }
 
 /// True when the header's sum is right, its bytes taken unsigned or signed.
@@ -175,6 +175,8 @@ mod tests {
         assert_eq!(number(b"\0\0\0"), Some(0));
         assert_eq!(number(b"9"), None);
         assert_eq!(number(b"-1"), None);
+        assert_eq!(number(b"777777777777777777777"), Some(i64::MAX));
+        assert_eq!(number(b"1000000000000000000000"), None, "more than 63 bits");
         assert_eq!(number(b"\x80\0\0\0\0\0\0\0\0\0\x01\x00"), Some(256));
         assert_eq!(number(&[0xff; 12]), Some(-1));
         assert_eq!(number(b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x00"), Some(-256));

@@ -56,8 +56,6 @@ pub struct Batch {
     pub(crate) volume: Volume,
     /// The states at the boundaries.
     parts: Vec<Part>,
-    /// Made by [`Batch::create`]: there was nothing before.
-    fresh: bool,
     /// Why it must not be committed.
     pub(super) spoilt: Option<String>,
 }
@@ -100,11 +98,12 @@ impl Batch {
     pub fn create(disk: Arc<dyn Disk>, options: &FormatOptions) -> Result<Self> {
         let (made, waiting) = format::make(disk, options)?;
         let mut volume = Volume::over(made, true)?;
+        volume.fresh = true;
         volume.blocks.write_early();
         for (offset, bytes) in waiting {
             volume.blocks.put(offset / u64::from(volume.geometry.block_size), &bytes)?;
         }
-        Ok(Self { volume, parts: Vec::new(), fresh: true, spoilt: None })
+        Ok(Self { volume, parts: Vec::new(), spoilt: None })
     }
 
     fn begin(disk: Arc<dyn Disk>, direct: bool) -> Result<Self> {
@@ -115,7 +114,7 @@ impl Batch {
         let mut volume = Volume::open(Arc::new(Kept::new(disk, block_size)), direct)?;
         volume.check_journal()?;
         volume.reap_orphans()?;
-        Ok(Self { volume, parts: Vec::new(), fresh: false, spoilt: None })
+        Ok(Self { volume, parts: Vec::new(), spoilt: None })
     }
 
     /// Runs an operation; one that fails after it began to change things spoils
@@ -215,7 +214,7 @@ impl Batch {
     /// # Errors
     /// [`Error::Io`].
     pub fn boundary(&mut self) -> Result<()> {
-        if !self.fresh {
+        if !self.volume.fresh {
             let part = self.run(Volume::part)?;
             self.parts.push(part);
             self.volume.hold();
@@ -256,7 +255,7 @@ impl Batch {
         if let Some(why) = self.spoilt.take() {
             return Err(Error::Unfinished { why });
         }
-        if self.fresh {
+        if self.volume.fresh {
             return self.volume.finish_fresh(flush);
         }
         self.parts.push(self.volume.part()?);

@@ -172,7 +172,7 @@ impl Volume {
     /// # Errors
     /// [`Error::NoSpace`] when the directory cannot grow.
     pub(crate) fn insert(&mut self, ino: u32, new: &Named) -> Result<()> {
-        self.written.insert(ino);
+        self.note_written(ino);
         let mut directory = self.take_directory(ino)?;
         if directory.inline {
             if self.edit_inline(ino, |form, bytes| Ok(form.insert(bytes, new, 0)?.is_some()))? {
@@ -260,7 +260,7 @@ impl Volume {
     /// # Errors
     /// [`Error::Corrupt`] when it is not there: callers have looked it up.
     pub(crate) fn unlink(&mut self, ino: u32, name: &[u8]) -> Result<()> {
-        self.written.insert(ino);
+        self.note_written(ino);
         let form = self.form();
         let gone = || damaged(ino, "a name is gone");
         let mut directory = self.take_directory(ino)?;
@@ -284,7 +284,7 @@ impl Volume {
     /// # Errors
     /// As [`Volume::unlink`].
     pub(crate) fn relink(&mut self, ino: u32, new: &Named) -> Result<()> {
-        self.written.insert(ino);
+        self.note_written(ino);
         let form = self.form();
         let gone = || damaged(ino, "a name is gone");
         let relink =

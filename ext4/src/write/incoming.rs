@@ -29,6 +29,9 @@ impl Incoming {
     /// would be too little; `large` when many may come.
     pub(super) fn room(&mut self, len: usize, large: bool, disk: &dyn Disk) -> Result<&mut [u8]> {
         if self.ready + len > CHUNK {
+            self.flush_whole(disk)?;
+        }
+        if self.ready + len > CHUNK {
             self.flush(disk)?;
         }
         let end = self.ready + len;
@@ -78,6 +81,21 @@ impl Incoming {
             disk.write_at(offset, self.bytes(done..end))?;
             done = end;
         }
+        Ok(())
+    }
+
+    /// Writes what waits up to where the last piece begins that is not whole, which then waits in front.
+    fn flush_whole(&mut self, disk: &dyn Disk) -> Result<()> {
+        let rest = ((self.offset + self.ready as u64) % PIECE) as usize;
+        let Some(whole) = self.ready.checked_sub(rest).filter(|whole| *whole > 0) else {
+            return Ok(());
+        };
+        let all = self.ready;
+        self.ready = whole;
+        self.flush(disk)?;
+        self.buffer.copy_within(whole..all, 0);
+        self.offset += whole as u64;
+        self.ready = rest;
         Ok(())
     }
 

@@ -52,7 +52,7 @@ impl Volume {
         let (block, at) = self.inode_place(ino)?;
         let place = self.blocks.edit(block)?.get_mut(at..).unwrap_or_default();
         inode.encode_into(ino, &self.checksums, place);
-        self.written.insert(ino);
+        self.note_written(ino);
         Ok(())
     }
 

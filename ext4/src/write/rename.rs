@@ -117,7 +117,7 @@ impl Volume {
 
     /// Lets `..` of a directory lead to another parent.
     pub(super) fn set_parent(&mut self, ino: u32, parent: u32) -> Result<()> {
-        self.written.insert(ino);
+        self.note_written(ino);
         let mut directory = self.take_directory(ino)?;
         if directory.inline {
             self.set_inline_parent(ino, parent)?;

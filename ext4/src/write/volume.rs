@@ -71,6 +71,8 @@ pub(crate) struct Volume {
     /// `s_overhead_clusters` as it is to be after the batch.
     pub(crate) overhead: u32,
     generations: u32,
+    /// Nothing was there before, and nothing that is written is compared with it.
+    pub(super) fresh: bool,
     /// Inodes that were written, also with what they were before, and directories that
     /// were changed.
     pub(crate) written: BTreeSet<u32>,
@@ -147,6 +149,7 @@ impl Volume {
             incoming: Incoming::default(),
             now: Timestamp::now(),
             generations: random,
+            fresh: false,
             written: BTreeSet::new(),
             held_inodes: BTreeSet::new(),
         })
@@ -197,6 +200,13 @@ impl Volume {
         features.compat = features.compat.with(compat);
         features.ro_compat = features.ro_compat.with(ro_compat);
         self.sb.set_features(features);
+    }
+
+    /// An inode was written, or the directory that it is changed.
+    pub(super) fn note_written(&mut self, ino: u32) {
+        if !self.fresh {
+            self.written.insert(ino);
+        }
     }
 
     /// Puts bitmaps, descriptors and superblock, their counts and checksums made
