@@ -116,12 +116,19 @@ uninstall_all() {
             say "the socket could not be disabled: systemctl disable --now banger-roothelper.socket"
     fi
     # Devices and taps that nobody uses; what guests wrote stays.
+    local to left=
     if is_this_computer && [ -x "$helper" ]; then
-        "$helper" sweep --all | sed '/ overlays were not meant$/d' ||
-            say "what is left is in use, and goes with a restart of this computer"
+        if ! "$helper" sweep --all | sed '/ overlays were not meant$/d'; then
+            left=1
+            say "what is left is in use, and goes with a restart of this computer; until then the rules stay that keep it from"
+            say "udev and all that udev starts: rm /usr/lib/udev/rules.d/5?-banger-*.rules"
+        fi
     fi
-    local to
-    while read -r _ to; do rm -f "$root$to"; done < <(list)
+    while read -r _ to; do
+        # Devices that guests write to would be looked into at the next occasion.
+        if [ -n "$left" ] && [[ $to == */udev/rules.d/* ]]; then continue; fi
+        rm -f "$root$to"
+    done < <(list)
     forget_names
     rm -f "$root$helper" "$root$module"
     rmdir --ignore-fail-on-non-empty "$root$(dirname "$helper")" 2>/dev/null || true

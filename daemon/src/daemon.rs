@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use banger_proto::paths::{PathError, Paths, private_directory};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -48,6 +49,9 @@ pub enum DaemonError {
     Serve(#[source] tonic::transport::Error),
 }
 
+/// Descriptors that the daemon may have, where the system lets it.
+const DESCRIPTORS: u64 = 16_384;
+
 /// Serves the owner until asked to end. VMs run on then.
 ///
 /// # Errors
@@ -60,6 +64,7 @@ pub fn run() -> Result<(), DaemonError> {
     private_directory(&paths.state)?;
     let _instance = Instance::lock(&paths.state)?;
     log::begin(&paths.state);
+    raise_descriptors();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -68,6 +73,18 @@ pub fn run() -> Result<(), DaemonError> {
     // A blocking copy under way is of no use to anybody any more.
     runtime.shutdown_background();
     outcome
+}
+
+/// Lets this process have as many descriptors as many VMs need: what a login gives is for one
+/// program of one person's.
+fn raise_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    let most = limit.maximum.unwrap_or(DESCRIPTORS).min(DESCRIPTORS);
+    if limit.current.is_some_and(|current| current < most)
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: Some(most), ..limit })
+    {
+        tracing::warn!(%error, "cannot have more descriptors");
+    }
 }
 
 async fn serve(paths: Paths) -> Result<(), DaemonError> {

@@ -20,10 +20,13 @@ pub(crate) struct Host {
     pub(crate) address: Ipv4Addr,
 }
 
-/// Where the file of the user is as whom this process acts. Root has no VMs.
+/// Where the file of the user is as whom this process acts. Root has no VMs, and a program that
+/// acts for somebody else than who started it believes no file of either's.
 pub(crate) fn of_this_process() -> Option<PathBuf> {
-    let user = rustix::process::geteuid();
-    (!user.is_root()).then(|| format!("/run/user/{}/banger/hosts", user.as_raw()).into())
+    use rustix::process::{getegid, geteuid, getgid, getuid};
+    let user = geteuid();
+    let itself = user == getuid() && getegid() == getgid();
+    (itself && !user.is_root()).then(|| format!("/run/user/{}/banger/hosts", user.as_raw()).into())
 }
 
 /// The VM of this name. It may have a dot at its end, and letters of either case.

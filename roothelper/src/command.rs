@@ -167,8 +167,8 @@ fn serve() -> Result<(), NotServing> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
-        // What waits for devices; a user's calls are fewer than these.
-        .max_blocking_threads(24)
+        // What waits for devices: of these a user's calls are an eighth at most.
+        .max_blocking_threads(128)
         .build()
         .map_err(|error| NotServing::System("begin", error))?;
     runtime.block_on(async {

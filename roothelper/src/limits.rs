@@ -18,7 +18,7 @@ pub struct Limits {
     pub batch_entries: usize,
     /// Bytes of paths and contents in one request.
     pub batch_bytes: usize,
-    /// VMs that a sweep may be told to keep.
+    /// VMs that a sweep may be told to keep, and so the overlay files that an owner may have.
     pub keep_vms: usize,
 }
 
@@ -82,6 +82,14 @@ impl Limits {
     /// When the quota would be passed, also by sums beyond 64 bits.
     pub fn check_overlay(&self, used: u64, more: u64) -> Result<(), LimitExceeded> {
         within("bytes of overlay files", used.saturating_add(more), self.overlay_quota_bytes)
+    }
+
+    /// May an owner with so many overlay files get one more?
+    ///
+    /// # Errors
+    /// When there would be more than a sweep can be told of.
+    pub fn check_overlays(&self, files: usize) -> Result<(), LimitExceeded> {
+        within("overlay files", files as u64 + 1, self.keep_vms as u64)
     }
 
     /// May an owner who has `attached` snapshots attach one more?

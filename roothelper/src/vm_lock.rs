@@ -129,10 +129,12 @@ impl VmLock {
         let taps = taps.iter().map(|tap| tap.guest.ownership);
         self.locks.check_vms(limits, of, &devices, taps)?;
         let mut busy = locked(&inner.busy);
+        let mut files = overlays.len();
         let mut bytes = overlays.iter().fold(0u64, |sum, file| sum.saturating_add(file.size));
         for (other, admitted) in busy.iter().filter(|(other, _)| **other != of && other.uid == uid)
         {
             if overlays.iter().all(|file| file.vm != other.vm) {
+                files += usize::from(admitted.is_some_and(|bytes| bytes > 0));
                 bytes = bytes.saturating_add(admitted.unwrap_or(0));
             }
         }
@@ -140,14 +142,22 @@ impl VmLock {
             let hint =
                 "remove a VM; an administrator can raise `overlays` in /etc/banger/roothelper.toml";
             limits.check_overlay(bytes, overlay).map_err(|error| exhausted(&error, hint))?;
+            let hint = "remove a VM, or what removed ones left: banger gc --overlays";
+            limits.check_overlays(files).map_err(|error| exhausted(&error, hint))?;
         }
         busy.insert(of, Some(overlay));
         Ok(())
     }
 
     /// Promises the VM so many bytes of the host's disk while the call goes on, when they are free
-    /// beside those that other calls were promised. Blocks as the disk does.
-    pub(crate) fn promise(&self, kernel: &dyn Kernel, bytes: u64) -> Result<(), Refusal> {
+    /// beside those that other calls were promised; others go without no more than its overlay's
+    /// `size`. Blocks as the disk does.
+    pub(crate) fn promise(
+        &self,
+        kernel: &dyn Kernel,
+        bytes: u64,
+        size: u64,
+    ) -> Result<(), Refusal> {
         let mut promised = locked(&self.locks.inner.promised);
         let free = kernel.overlay_space().map_err(cannot("see how much room there is"))?;
         let others = promised.iter().filter(|(other, _)| **other != self.of);
@@ -164,7 +174,7 @@ impl VmLock {
             return Err(Refusal::new(Code::ResourceExhausted, what)
                 .hint("make room in /var/lib/banger's filesystem, or start one VM after another"));
         }
-        promised.insert(self.of, bytes);
+        promised.insert(self.of, bytes.min(size));
         Ok(())
     }
 }
@@ -209,22 +219,27 @@ mod tests {
 
     #[test]
     fn no_byte_of_the_disk_is_promised_twice() {
+        const SIZE: u64 = 8 << 20;
         let (locks, kernel) = (VmLocks::default(), Simulated::default());
         kernel.state().disk = 10 << 20;
         // Of whichever user: the disk is everybody's.
         let [first, second] = [1000, 1001].map(|uid| locks.lock(vm(uid)).unwrap());
-        first.promise(&kernel, 6 << 20).unwrap();
-        first.promise(&kernel, 6 << 20).unwrap();
-        let refused = second.promise(&kernel, 5 << 20).unwrap_err();
+        first.promise(&kernel, 6 << 20, SIZE).unwrap();
+        first.promise(&kernel, 6 << 20, SIZE).unwrap();
+        let refused = second.promise(&kernel, 5 << 20, SIZE).unwrap_err();
         assert_eq!(refused.code, Code::ResourceExhausted);
         for figure in ["10 MiB are free", "6 MiB of them", "5 MiB are asked"] {
             assert!(refused.message.contains(figure), "{refused:?}");
         }
-        second.promise(&kernel, 4 << 20).unwrap();
+        second.promise(&kernel, 4 << 20, SIZE).unwrap();
         drop(first);
-        second.promise(&kernel, 10 << 20).unwrap();
-        assert!(second.promise(&kernel, u64::MAX).is_err());
-        drop(second);
+        second.promise(&kernel, 10 << 20, SIZE).unwrap();
+        assert!(second.promise(&kernel, u64::MAX, SIZE).is_err());
+        // Nobody takes more of it from others than their guest could write.
+        second.promise(&kernel, 10 << 20, 4 << 20).unwrap();
+        let third = locks.lock(vm(1002)).unwrap();
+        third.promise(&kernel, 6 << 20, SIZE).unwrap();
+        drop((second, third));
         assert!(locked(&locks.inner.promised).is_empty());
     }
 

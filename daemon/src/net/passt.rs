@@ -21,7 +21,7 @@ use crate::vmm::Files;
 /// Descriptor under which passt finds its end of the socket.
 const SOCKET: i32 = 3;
 /// How long passt may take until it listens.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Why passt does not carry a network.
 #[derive(Debug, thiserror::Error)]

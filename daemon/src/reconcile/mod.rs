@@ -5,12 +5,16 @@ mod devices;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::context::Context;
 use crate::garbage::{self, Finding, Found};
 use crate::spawn::{Process, ProcessId};
 use crate::store::{VmRecord, sweep};
 use crate::vm::Registry;
+
+/// How long a process that was killed may take to end.
+const KILLED: Duration = Duration::from_secs(3);
 
 /// Sweeps what was left half made, ends processes of VMs that no record knows of, and
 /// begins the task of every VM.
@@ -33,11 +37,7 @@ pub async fn take_over(registry: &Arc<Registry>) {
     for mut record in records {
         for stray in decide::strays(&record, &found.processes) {
             tracing::warn!(vm = %record.name, pid = stray.pid, "ending a process nobody knows of");
-            if let Ok(Some(process)) = Process::find(stray)
-                && let Err(error) = process.kill().await
-            {
-                tracing::error!(%error, "cannot end it");
-            }
+            end(stray).await;
         }
         let alive = is_alive(&record);
         if !alive {
@@ -51,6 +51,7 @@ pub async fn take_over(registry: &Arc<Registry>) {
         }
         registry.adopt(record);
     }
+    registry.is_listed();
     tokio::spawn(devices::take_back(registry.clone()));
 }
 
@@ -80,6 +81,17 @@ fn tidy(context: Arc<Context>, found: &Found) {
         drop(claims);
     });
     tokio::task::spawn_blocking(move || sweep(&parts));
+}
+
+/// Kills a process, and waits for its end where that comes soon: one that hangs in the kernel
+/// keeps nobody from the daemon.
+async fn end(stray: &ProcessId) {
+    let Ok(Some(process)) = Process::find(stray) else { return };
+    match tokio::time::timeout(KILLED, process.kill()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(%error, "cannot end it"),
+        Err(_) => tracing::error!(pid = stray.pid, "it was killed, and does not end"),
+    }
 }
 
 fn is_alive(record: &VmRecord) -> bool {

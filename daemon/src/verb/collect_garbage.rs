@@ -43,21 +43,24 @@ pub async fn collect_garbage(
         }
         garbage.push(found);
     }
-    garbage.extend(of_root(registry, dry_run, include_overlays).await);
+    garbage.extend(of_root(registry, dry_run, include_overlays).await?);
     Ok(garbage)
 }
 
 /// What root made for VMs that are not known here. Without a helper that can be asked there is
 /// nothing to be told.
-async fn of_root(registry: &Arc<Registry>, dry_run: bool, include_overlays: bool) -> Vec<Garbage> {
-    let known = registry.all().into_iter().map(|vm| vm.record().id);
-    let keep = known.chain(registry.broken().into_iter().map(|vm| vm.id)).collect();
+async fn of_root(
+    registry: &Arc<Registry>,
+    dry_run: bool,
+    include_overlays: bool,
+) -> Result<Vec<Garbage>, Refusal> {
+    let keep = registry.every_id()?;
     let swept = async { Helper::connect().await?.sweep(keep, dry_run, include_overlays).await };
     match swept.await {
-        Ok(swept) => swept.into_iter().map(|swept| garbage::of_root(swept, dry_run)).collect(),
+        Ok(swept) => Ok(swept.into_iter().map(|swept| garbage::of_root(swept, dry_run)).collect()),
         Err(refusal) => {
             tracing::debug!(%refusal, "the root helper is not asked for garbage");
-            Vec::new()
+            Ok(Vec::new())
         }
     }
 }

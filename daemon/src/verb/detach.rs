@@ -1,7 +1,7 @@
 //! What root made for a VM goes when its VMM has gone, or with the VM.
 
 use banger_proto::roothelper::{Change, Diskseq};
-use banger_proto::{Code, Isolation, Network, Refusal, Vm};
+use banger_proto::{Code, Isolation, Network, Refusal, Vm, VmId};
 
 use crate::progress::Teller;
 use crate::store::VmRecord;
@@ -89,4 +89,18 @@ pub(crate) async fn discard(record: &VmRecord, teller: &Teller<Vm>) -> Result<()
         helper.discard(record.id).await
     };
     teller.stage("discard_overlay", "", discarding).await.map(drop)
+}
+
+/// The same for a VM of which nothing is known but its id: the helper is asked what it has.
+pub(crate) async fn discard_unknown(vm: VmId) -> Result<(), Refusal> {
+    // Where it cannot be asked, by nobody or not by this user, it has nothing of this VM's that
+    // could be taken away here: `banger gc` tells of it once it can.
+    let Ok(mut helper) = Helper::connect().await else { return Ok(()) };
+    let Ok(objects) = helper.objects().await else { return Ok(()) };
+    if objects.iter().any(|object| object.vm == vm) {
+        helper.detach_network(vm).await?;
+        helper.detach(vm, None).await?;
+        helper.discard(vm).await?;
+    }
+    Ok(())
 }

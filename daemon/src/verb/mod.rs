@@ -24,7 +24,7 @@ mod wait;
 pub use collect_garbage::collect_garbage;
 pub use console::attach_console;
 pub use create::create_vm;
-pub(crate) use detach::{Left, detach, discard, take_back};
+pub(crate) use detach::{Left, detach, discard, discard_unknown, take_back};
 pub(crate) use images::image_view;
 pub use images::{get_image, list_images, remove_image};
 pub use logs::{Piece, read_logs};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use banger_proto::{BrokenVm, Code, Refusal, Vm, VmRef};
 
-use super::{OnHost, blocking, discard, store_refusal};
+use super::{OnHost, blocking, discard, discard_unknown, store_refusal};
 use crate::context::Context;
 use crate::garbage::{self, Action, RunsFor, VmProcesses};
 use crate::progress::Teller;
@@ -41,6 +41,7 @@ pub async fn remove_broken_vm(registry: &Arc<Registry>, vm: &VmRef) -> Result<Br
     for process in processes.into_iter().filter(|process| process.runs_for == RunsFor::Vm(id)) {
         garbage::remove(&Action::Kill(process.id), &finder).await.on_host("end a VMM")?;
     }
+    discard_unknown(id).await?;
     let discarded =
         blocking(move || context.vms.remove(id).map_err(|error| store_refusal(&error))).await?;
     registry.forget_broken(id);

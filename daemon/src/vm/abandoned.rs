@@ -19,25 +19,27 @@ pub(super) fn wait(
 ) -> impl Future<Output = ()> + Send + 'static {
     let wanted = !record.ephemeral || holds > 0;
     let known = record.holder.is_some();
-    let holder = record
-        .holder
-        .as_ref()
-        .filter(|_| !wanted && !released)
-        .and_then(|id| Process::find(id).ok().flatten());
+    let holder =
+        record.holder.as_ref().filter(|_| !wanted && !released).map_or(Ok(None), Process::find);
     async move {
         if wanted {
             std::future::pending::<()>().await;
         }
         match holder {
             _ if released => {}
-            Some(holder) => {
+            // Nobody is taken for gone of whom that cannot be told.
+            Err(error) => {
+                tracing::error!(%error, "cannot look for the holder of a VM");
+                std::future::pending::<()>().await;
+            }
+            Ok(Some(holder)) => {
                 if let Err(error) = holder.ended().await {
                     tracing::error!(%error, "cannot await the holder of a VM");
                     std::future::pending::<()>().await;
                 }
             }
-            None if known => {}
-            None => tokio::time::sleep(GRACE).await,
+            Ok(None) if known => {}
+            Ok(None) => tokio::time::sleep(GRACE).await,
         }
     }
 }

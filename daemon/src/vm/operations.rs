@@ -54,14 +54,21 @@ impl Task {
         let outcome = self.attend(Operation::Start, &interrupt, work).await;
         match outcome.unwrap_or_else(|| Err(ends())) {
             Ok(runtime) => {
-                self.change(|record| {
+                let known = self.change_for_good(|record| {
                     record.booted = true;
                     record.phase = Phase::Running { runtime };
-                })
-                .await;
+                });
+                let known = known.await;
                 // Claimed again, together with those that were chosen.
                 drop(ports);
                 self.hold_vmm();
+                if let Err(refusal) = known {
+                    // What its guest wrote would be the next daemon's to throw away.
+                    self.stop_for(Operation::Stop, Some(Duration::ZERO), teller).await?;
+                    return Err(refusal.hint(
+                        "it was stopped again; make room where banger keeps its state, then start it",
+                    ));
+                }
                 tracing::info!(vm = %record.name, "runs");
                 Ok(self.view())
             }

@@ -1,6 +1,7 @@
 //! All VMs there are, by id and by name.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use banger_proto::{BrokenVm, Code, ImageName, Refusal, VmId, VmName, VmRef};
@@ -23,6 +24,8 @@ pub struct Registry {
     /// Held while names are given and images are removed: what is free or unused when
     /// it is looked at stays so until it is taken.
     gate: AsyncMutex<()>,
+    /// All VMs there are stand here: not before they were listed, nor once the daemon ends.
+    whole: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -40,7 +43,29 @@ impl Registry {
             entries: Mutex::default(),
             broken: Mutex::default(),
             gate: AsyncMutex::default(),
+            whole: AtomicBool::new(false),
         })
+    }
+
+    /// Every VM that there is stands here from now on.
+    pub fn is_listed(&self) {
+        self.whole.store(true, Ordering::SeqCst);
+    }
+
+    /// All VMs there are, the broken ones too: for who takes anything else for nobody's.
+    ///
+    /// # Errors
+    /// [`Code::Unavailable`] when they could not be listed, or the daemon ends.
+    pub fn every_id(&self) -> Result<Vec<VmId>, Refusal> {
+        let known = self.entries().keys().copied().collect::<Vec<_>>();
+        // Said before they are forgotten.
+        if !self.whole.load(Ordering::SeqCst) {
+            let message = "bangerd does not know all VMs: they could not be listed, or it ends";
+            return Err(Refusal::new(Code::Unavailable, message).hint(
+                "try again; where it stays so, its log says why: ~/.local/state/banger/bangerd.log",
+            ));
+        }
+        Ok(known.into_iter().chain(self.broken().into_iter().map(|vm| vm.id)).collect())
     }
 
     /// The daemon's surroundings.
@@ -166,6 +191,7 @@ impl Registry {
 
     /// Ends all tasks; VMs run on. Returns when no task writes any more.
     pub async fn leave(&self) {
+        self.whole.store(false, Ordering::SeqCst);
         let entries = std::mem::take(&mut *self.entries());
         for entry in entries.values() {
             // A task that has ended needs no word.
@@ -176,5 +202,33 @@ impl Registry {
                 tracing::error!(%error, "the task of a VM failed");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use banger_proto::paths::Paths;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_belongs_to_no_vm_is_asked_only_while_all_are_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let below = |name| folder.path().join(name);
+        let paths = Paths {
+            state: below("state"),
+            data: below("data"),
+            cache: below("cache"),
+            config: below("config"),
+            system_config: below("system"),
+            runtime: below("runtime"),
+        };
+        let registry = Registry::new(Arc::new(Context::new(paths)));
+        let unknown = registry.every_id().unwrap_err();
+        assert_eq!(unknown.code, Code::Unavailable);
+        registry.is_listed();
+        assert_eq!(registry.every_id().unwrap(), []);
+        registry.leave().await;
+        assert!(registry.every_id().is_err());
     }
 }

@@ -22,6 +22,8 @@ use crate::verb::{blocking, store_refusal};
 use crate::vmm::console;
 
 /// How often the console's log is cut to its size.
+/// How long until it is looked again for a VMM of which nothing could be told.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 const TRIM_EVERY: Duration = Duration::from_secs(30);
 
 /// How much longer a VMM may live than a file server that ends with it.
@@ -38,6 +40,8 @@ pub(super) struct Task {
     waiting: VecDeque<Command>,
     /// The VMM, while it runs.
     vmm: Option<Process>,
+    /// Whether the VMM of the record runs could not be told.
+    unsure: bool,
     /// The file servers of its shared folders, each with its place among them.
     servers: Vec<(usize, Process)>,
     /// The host's ports that lead to its guest.
@@ -68,6 +72,8 @@ enum Next {
     Asked(Command),
     VmmEnded,
     ServerEnded(usize),
+    /// Once more for a VMM of which nothing could be told.
+    Look,
     Trim,
     Abandoned,
     Expired,
@@ -101,6 +107,7 @@ impl Task {
             asked,
             waiting: VecDeque::new(),
             vmm: None,
+            unsure: false,
             servers: Vec::new(),
             ports: None,
             holds: 0,
@@ -167,6 +174,7 @@ impl Task {
                 Next::Asked(Command::TakeBack(left)) => self.take_back(left).await,
                 Next::VmmEnded => self.vmm_ended().await,
                 Next::ServerEnded(number) => self.server_ended(number).await,
+                Next::Look => self.hold_vmm(),
                 Next::Trim => self.trim().await,
                 Next::Abandoned => {
                     tracing::info!(vm = %self.record().name, "nobody holds it any more");
@@ -187,8 +195,10 @@ impl Task {
         }
     }
 
-    /// Holds the VMM that the record names. Where it has ended, that is noticed at once.
+    /// Holds the VMM that the record names. Where it has ended, that is noticed at once; where
+    /// it cannot be told, it is looked for again, and taken for one that runs.
     pub(super) fn hold_vmm(&mut self) {
+        self.unsure = false;
         let record = self.record();
         if let Some(runtime) = record.phase.runtime() {
             match self.context.ports.claim(&record.name, &runtime.machine.bound()) {
@@ -197,7 +207,10 @@ impl Task {
             }
             match Process::find(&runtime.machine.vmm) {
                 Ok(found) => self.vmm = found,
-                Err(error) => tracing::error!(%error, "cannot look for a VMM"),
+                Err(error) => {
+                    tracing::error!(vm = %record.name, %error, "cannot look for a VMM");
+                    self.unsure = true;
+                }
             }
             let served = runtime.machine.shares.iter().enumerate();
             self.servers = served
@@ -209,6 +222,7 @@ impl Task {
     /// The VMM has ended, and what it had is free.
     pub(super) fn let_go(&mut self) {
         self.vmm = None;
+        self.unsure = false;
         self.servers.clear();
         self.ports = None;
     }
@@ -226,7 +240,7 @@ impl Task {
                         std::future::pending::<()>().await;
                     }
                 }
-                None if runs => {}
+                None if runs && !self.unsure => {}
                 None => std::future::pending().await,
             }
         };
@@ -236,6 +250,7 @@ impl Task {
             asked = self.asked.recv() => Next::Asked(asked.unwrap_or(Command::Leave)),
             () = ended => Next::VmmEnded,
             number = share::one_ended(&self.servers) => Next::ServerEnded(number),
+            () = tokio::time::sleep(LOOK_EVERY), if runs && self.unsure => Next::Look,
             () = tokio::time::sleep(TRIM_EVERY), if runs => Next::Trim,
             () = abandoned => Next::Abandoned,
             () = expired => Next::Expired,
@@ -384,6 +399,18 @@ impl Task {
     /// be written is still true in this daemon, and the next change tries again. A phase
     /// that cannot follow is an error in this program: the phase stays what it is.
     pub(super) async fn change(&mut self, change: impl FnOnce(&mut VmRecord)) {
+        // Told in the log, and true all the same.
+        let _unsaved = self.change_for_good(change).await;
+    }
+
+    /// As [`Self::change`], for whom it matters that the disk knows.
+    ///
+    /// # Errors
+    /// The record could not be written.
+    pub(super) async fn change_for_good(
+        &mut self,
+        change: impl FnOnce(&mut VmRecord),
+    ) -> Result<(), Refusal> {
         let mut record = self.record();
         let before = record.phase.clone();
         let facts = |record: &VmRecord| (record.booted, record.ephemeral);
@@ -397,10 +424,12 @@ impl Task {
             tracing::error!(vm = %record.name, %from, %to, "an impossible transition");
             record.phase = before;
         }
-        if let Err(error) = self.save(record.clone(), lasting).await {
+        let saved = self.save(record.clone(), lasting).await;
+        if let Err(error) = &saved {
             tracing::error!(vm = %record.name, %error, "cannot save a record");
         }
         self.publish(record);
+        saved
     }
 
     /// Tells everybody what the record says now.

@@ -16,6 +16,8 @@ use super::spec::Files;
 /// The longest line that is read. QEMU's answers to our questions are far shorter.
 const LONGEST_LINE: u64 = 1 << 20;
 /// How long a QEMU that runs may take for one answer.
+/// Events that are kept.
+const MOST_EVENTS: usize = 256;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A question to QEMU that was not answered.
@@ -134,7 +136,10 @@ impl Qmp {
         loop {
             let mut answer = self.line_in_time().await?;
             if let Some(event) = Event::from(&answer) {
-                self.events.push(event);
+                // Who waits for one does so soon; a QEMU that its guest took over never ends.
+                if self.events.len() < MOST_EVENTS {
+                    self.events.push(event);
+                }
             } else if let Some(value) = answer.get_mut("return") {
                 return Ok(value.take());
             } else if let Some(error) = answer.get("error") {

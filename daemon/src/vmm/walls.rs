@@ -24,7 +24,7 @@ use crate::spawn::{BWRAP, Finder, Launch, Process, ProcessId};
 /// Descriptor on which bubblewrap tells the number of the process it made.
 pub(crate) const INFO_DESCRIPTOR: RawFd = 5;
 /// How long the probe may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What works on this host: it was tried.
 #[derive(Debug, Clone, PartialEq, Eq)]

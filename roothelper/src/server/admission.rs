@@ -26,7 +26,7 @@ pub struct Capacity {
 }
 
 impl Capacity {
-    /// For the 2048 descriptors, 512 tasks and 256 MiB of the unit: a connection has seven
+    /// For the 2048 descriptors, 512 tasks of the unit, and 256 MiB beside its workers: a connection has seven
     /// descriptors at most (its socket, its process, what one message carries until it is
     /// refused) and an errand's thread, a batch in the making 16 MiB.
     pub const UNIT: Self =

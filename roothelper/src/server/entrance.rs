@@ -105,7 +105,8 @@ impl Entrance {
         watch: Watch,
         request: hyper::Request<Incoming>,
     ) -> hyper::Response<Body> {
-        let Reading { peer, method, .. } = &watch.0;
+        let mut reading = watch.0.clone();
+        let Reading { peer, method, .. } = &mut reading;
         // Before anything of the message is read: what waits does so at the client's.
         let mut places = vec![place(&peer.ticket.calls).await];
         let mut service = self.plain;
@@ -115,13 +116,13 @@ impl Entrance {
                 places.push(place(batches).await);
             }
         }
+        // What was begun has them until its end, also when its client gives the call up.
+        peer.places = Arc::new(places);
         let until = Instant::now() + self.server.deadlines().request;
         let mut request = request.map(|body| Timely { body, until: Box::pin(sleep_until(until)) });
         // Nothing of this name comes from the client.
-        request.extensions_mut().insert(watch.0.clone());
-        let answered = service.call(request).await;
-        drop(places);
-        match answered {
+        request.extensions_mut().insert(reading);
+        match service.call(request).await {
             Ok(answer) if watch.0.is_read() => answer,
             Ok(answer) => unreadable(&watch.0, &answer),
             Err(never) => match never {},

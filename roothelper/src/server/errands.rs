@@ -76,6 +76,11 @@ impl Errands {
         self.shared.begun.notify_one();
     }
 
+    /// How many wait for a thread, of all users.
+    pub(super) fn waiting(&self) -> usize {
+        self.shared.users().values().map(|user| user.waiting.len()).sum()
+    }
+
     /// Another thread for this user, if there may be one. Where none can be had, the next look
     /// at the errands brings one.
     fn start(&self, uid: u32, user: &mut User) {

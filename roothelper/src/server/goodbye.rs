@@ -1,6 +1,6 @@
 //! The last words to a peer that is not let in, in the form that its library shows.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,6 +37,12 @@ fn frames(reason: &str, code: u32) -> Vec<u8> {
     bytes
 }
 
+/// Connections that may wait to be closed, because of what their peers left in them: half of the
+/// descriptors that the unit has. Each waits on a thread of its user's, so that it takes a great
+/// many that hang. Before nobody can connect any more the helper ends: the kernel closes what it
+/// had, and systemd starts it again, for all others.
+const MOST_WAITING: usize = 1024;
+
 /// Says goodbye to those who are not let in.
 #[derive(Debug, Clone)]
 pub(super) struct Goodbye {
@@ -61,6 +67,11 @@ impl Goodbye {
         let stream = Elsewhere::new(stream, move |stream| {
             if end(&stream) {
                 errands.run(uid, move || drop(stream));
+                if errands.waiting() > MOST_WAITING {
+                    let why = "too many connections hang in their closing: starting anew\n";
+                    let _unread = io::stderr().write_all(why.as_bytes());
+                    std::process::exit(1);
+                }
             }
         });
         // Whoever does not read it is told by the end of the connection.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use super::admission::Ticket;
 use super::descriptors::Descriptors;
 use crate::Caller;
@@ -15,4 +17,6 @@ pub(super) struct Peer {
     pub(super) descriptors: Arc<Descriptors>,
     /// Its place.
     pub(super) ticket: Arc<Ticket>,
+    /// The places of one call.
+    pub(super) places: Arc<Vec<Option<OwnedSemaphorePermit>>>,
 }

@@ -94,7 +94,7 @@ fn admit(admission: &Admission, stream: &UnixStream) -> Result<Peer, TurnedAway>
     let caller = Caller::of(stream)?;
     let full = |why| TurnedAway::Full { uid: caller.uid(), why };
     let ticket = Arc::new(admission.admit(caller.uid()).map_err(full)?);
-    Ok(Peer { caller, descriptors: Arc::default(), ticket })
+    Ok(Peer { caller, descriptors: Arc::default(), ticket, places: Arc::default() })
 }
 
 /// A connection from its greeting to its end.

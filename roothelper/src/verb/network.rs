@@ -35,9 +35,9 @@ pub(super) async fn alone<T: Send + 'static>(
     wire: Wire,
     work: impl FnOnce(&dyn Kernel) -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, Refusal> {
-    let held = wire.lock_owned().await;
+    // It is waited for on a thread, as a sweep does: who has it has a thread too, and goes on.
     let working = tokio::task::spawn_blocking(move || {
-        let _held = held;
+        let _held = wire.blocking_lock();
         work(&*kernel)
     });
     working.await.unwrap_or_else(|error| Err(Refusal::from_error(Code::Internal, &error)))
@@ -184,4 +184,38 @@ pub(crate) fn remove_all(network: &dyn Network) -> Result<(), NetworkError> {
         network.remove_tap(tap)?;
     }
     network.remove_network()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::kernel::simulated::Simulated;
+
+    #[test]
+    fn who_waits_on_the_only_thread_for_the_wire_waits_for_nobody_who_needs_a_thread() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .max_blocking_threads(1)
+            .build()
+            .unwrap();
+        let wire = Wire::default();
+        let (go, told) = std::sync::mpsc::channel();
+        let done = runtime.block_on(async {
+            let swept = Arc::clone(&wire);
+            // As a sweep waits.
+            tokio::task::spawn_blocking(move || {
+                told.recv().unwrap();
+                drop(swept.blocking_lock());
+            });
+            let kernel: Arc<dyn Kernel> = Arc::new(Simulated::default());
+            let alone = tokio::spawn(alone(kernel, wire, |_| Ok(())));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            go.send(()).unwrap();
+            tokio::time::timeout(Duration::from_secs(30), alone).await
+        });
+        runtime.shutdown_background();
+        assert_eq!(done.unwrap().unwrap(), Ok(()));
+    }
 }

@@ -13,10 +13,10 @@ pub(super) fn check(facts: &Facts) -> Vec<Check> {
 
 /// A command that sets a switch of the kernel's, now and for good.
 fn switch(name: &str, value: &str) -> String {
-    format!(
-        "echo '{name} = {value}' | sudo tee /etc/sysctl.d/60-banger.conf; \
-         sudo sysctl -p /etc/sysctl.d/60-banger.conf"
-    )
+    // A file for each, which is no other's.
+    let last = name.rsplit('.').next().unwrap_or(name);
+    let file = format!("/etc/sysctl.d/61-banger-{last}.conf");
+    format!("echo '{name} = {value}' | sudo tee {file}; sudo sysctl -p {file}")
 }
 
 fn bubblewrap(facts: &Facts) -> Check {

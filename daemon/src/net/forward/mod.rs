@@ -33,7 +33,7 @@ pub(crate) use worker::run;
 /// The argument that makes this program a forwarder.
 pub(crate) const ARGUMENT: &str = "forward-ports";
 /// How long a forwarder may take until it leads.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a forwarder is told, with the VMM's pidfd and a socket for each port.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -116,8 +116,12 @@ pub(super) fn create(state: &Path, of: Ownership, size: u64) -> io::Result<()> {
     file.set_len(size)?;
     file.sync_all()?;
     let nameless = format!("/proc/self/fd/{}", file.as_raw_fd());
-    rustix::fs::linkat(CWD, nameless, &folder, name, AtFlags::SYMLINK_FOLLOW)?;
-    Ok(rustix::fs::fsync(&folder)?)
+    rustix::fs::linkat(CWD, nameless, &folder, &name, AtFlags::SYMLINK_FOLLOW)?;
+    rustix::fs::fsync(&folder).map_err(|error| {
+        // It has an error for an answer, and so is not there.
+        let _gone = rustix::fs::unlinkat(&folder, &name, AtFlags::empty());
+        error.into()
+    })
 }
 
 pub(super) fn open(state: &Path, of: Ownership) -> io::Result<File> {

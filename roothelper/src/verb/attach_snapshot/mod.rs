@@ -56,7 +56,7 @@ pub(super) fn attach(
                 remove(kernel, &device)?;
             }
             lock.admit(kernel, &config.limits, if new_overlay { overlay_size } else { 0 })?;
-            lock.promise(kernel, request.free_bytes)?;
+            lock.promise(kernel, request.free_bytes, overlay_size)?;
             make(kernel, of, base, new_overlay, overlay_size)
         }
     }

@@ -5,7 +5,7 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 use super::{Needs, NotShutIn, step};
 use crate::worker::program::Role;
 
-/// Bytes of memory. The helper's unit has 256 MiB for all of it.
+/// Bytes of memory. The helper's unit has it for all workers, and more.
 const MEMORY: u64 = 128 << 20;
 /// Its descriptors are 0 to 3.
 const DESCRIPTORS: u64 = 4;
