@@ -9,7 +9,8 @@
 //! and reads are bounded by the disk's size and by what the caller asked for:
 //!
 //! - opening: the group descriptors, at most 64 MiB of them on the disk; with a dirty journal
-//!   the blocks of its log, and 16 bytes for each block that it revokes;
+//!   some 64 bytes for each block of its log, which stay there and are read when they are asked
+//!   for, and 16 bytes for each block that it revokes;
 //! - reading a path or a file: one piece at a time, up to the limit that is given; a link is
 //!   followed at most 40 times, and a directory is no longer than the filesystem;
 //! - [`Filesystem::walk`] and [`Filesystem::extract`]: as [`Limits`] says, directories together

@@ -14,4 +14,5 @@ pub mod superblock;
 mod tags;
 
 pub use location::JournalLocation;
+pub(crate) use replay::replayed;
 pub use replay::{Replayed, replay};

@@ -1,14 +1,15 @@
 //! Replay: what the log holds goes to its place, then the log is empty.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::location::JournalLocation;
-use super::log::Log;
+use super::log::{Log, Newest};
 use crate::layout::features::Incompat;
 use crate::layout::superblock::{STATE_ERROR, SUPERBLOCK_OFFSET, Superblock};
 use crate::layout::superblock_update::encode_over;
 use crate::read::read_superblock;
-use crate::{Disk, Error, Filesystem, Result, le};
+use crate::{Disk, Error, Filesystem, Overlay, Result, le};
 
 /// The tag that begins a fast commit.
 const FAST_COMMIT_HEAD: u16 = 9;
@@ -42,35 +43,143 @@ pub struct Replayed {
 /// external journal, unknown features, or changes that only a fast commit
 /// holds, and [`Error::Io`].
 pub fn replay(disk: &Arc<dyn Disk>) -> Result<Replayed> {
-    let sb = read_superblock(&**disk)?;
-    if !sb.features().incompat.has(Incompat::RECOVER) {
-        return Ok(Replayed::default());
-    }
-    let fs = Filesystem::open_for_journal(Arc::clone(disk), &sb)?;
-    let Some(mut location) = JournalLocation::find(&fs)? else {
-        let what = "it needs its journal replayed, but has none".to_owned();
-        return Err(Error::Corrupt { what });
-    };
-    let mut done = Replayed { needed: true, ..Replayed::default() };
-    if location.superblock.s_start() != 0 {
-        let log = Log::read(disk, &location, sb.blocks_count())?;
-        refuse_fast_commits(disk, &location, log.end)?;
+    let Some(work) = Work::read(disk)? else { return Ok(Replayed::default()) };
+    if let Some(log) = &work.log {
+        let size = u64::from(work.sb.block_size());
         for (block, newest) in &log.newest {
-            let mut data = Log::content(disk, &location, newest)?;
-            let offset = fs.geometry().offset(*block);
-            keep_superblock_whole(&sb, offset, &mut data);
+            let mut data = Log::content(disk, &work.location, newest)?;
+            let offset = block * size;
+            keep_superblock_whole(&work.sb, offset, &mut data);
             disk.write_at(offset, &data)?;
         }
         disk.flush()?;
-        done.transactions = log.transactions;
-        done.revoked = log.revoked;
-        done.blocks = log.newest.len() as u64;
-        location.superblock.set_s_sequence(log.end.wrapping_add(1));
     }
-    done.aborted = location.superblock.s_errno() != 0;
-    location.superblock.set_s_start(0);
-    location.superblock.set_s_head(0);
+    work.finish(disk)
+}
 
+/// The filesystem on `disk` as a replay would leave it; nothing is written to `disk`. What the log
+/// holds is read from there when it is asked for: a log may be larger than memory.
+///
+/// # Errors
+/// As [`replay`].
+pub(crate) fn replayed(disk: Arc<dyn Disk>) -> Result<Arc<dyn Disk>> {
+    let Some(mut work) = Work::read(&disk)? else { return Ok(disk) };
+    let size = work.sb.block_size();
+    let logged = Logged {
+        below: disk,
+        block_size: size.into(),
+        location: work.location.clone(),
+        newest: work.log.as_mut().map(|log| std::mem::take(&mut log.newest)).unwrap_or_default(),
+        sb: work.sb.clone(),
+    };
+    let view: Arc<dyn Disk> = Arc::new(Overlay::new(Arc::new(logged), size));
+    work.finish(&view)?;
+    Ok(view)
+}
+
+/// A disk beneath what the log of its journal holds.
+struct Logged {
+    below: Arc<dyn Disk>,
+    block_size: u64,
+    location: JournalLocation,
+    newest: BTreeMap<u64, Newest>,
+    /// As it is without the log.
+    sb: Superblock,
+}
+
+impl Disk for Logged {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
+        let size = self.block_size;
+        let mut at = offset;
+        let mut rest = buffer;
+        while !rest.is_empty() {
+            let (block, within) = (at / size, (at % size) as usize);
+            // Up to the next block that the log holds, or to the end of this one.
+            let next = self.newest.range(block..).next();
+            let logged = next.filter(|(next, _)| **next == block);
+            let end = match (logged, next) {
+                (Some(_), _) => (block + 1) * size,
+                (None, Some((next, _))) => next * size,
+                (None, None) => u64::MAX,
+            };
+            let len = usize::try_from(end - at).map_or(rest.len(), |len| len.min(rest.len()));
+            let (now, later) = rest.split_at_mut(len);
+            if let Some((_, newest)) = logged {
+                let mut data = Log::content(&self.below, &self.location, newest)?;
+                keep_superblock_whole(&self.sb, block * size, &mut data);
+                let from = data.get(within..within + len).unwrap_or_default();
+                now.get_mut(..from.len()).unwrap_or_default().copy_from_slice(from);
+            } else {
+                self.below.read_at(at, now)?;
+            }
+            at += len as u64;
+            rest = later;
+        }
+        Ok(())
+    }
+
+    fn write_at(&self, offset: u64, _data: &[u8]) -> Result<()> {
+        let source = std::io::ErrorKind::ReadOnlyFilesystem.into();
+        Err(Error::Io { action: "write", offset, source })
+    }
+
+    fn flush(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn len(&self) -> u64 {
+        self.below.len()
+    }
+}
+
+/// A replay that is to be done.
+struct Work {
+    sb: Superblock,
+    location: JournalLocation,
+    /// None when the log is empty.
+    log: Option<Log>,
+}
+
+impl Work {
+    /// Reads and checks all of it; none when the filesystem asks for none.
+    fn read(disk: &Arc<dyn Disk>) -> Result<Option<Self>> {
+        let sb = read_superblock(&**disk)?;
+        if !sb.features().incompat.has(Incompat::RECOVER) {
+            return Ok(None);
+        }
+        let fs = Filesystem::open_for_journal(Arc::clone(disk), &sb)?;
+        let Some(location) = JournalLocation::find(&fs)? else {
+            let what = "it needs its journal replayed, but has none".to_owned();
+            return Err(Error::Corrupt { what });
+        };
+        let mut log = None;
+        if location.superblock.s_start() != 0 {
+            let read = Log::read(disk, &location, sb.blocks_count())?;
+            refuse_fast_commits(disk, &location, read.end)?;
+            log = Some(read);
+        }
+        Ok(Some(Self { sb, location, log }))
+    }
+
+    /// Empties the log, whose blocks are in their places on `disk`.
+    fn finish(self, disk: &Arc<dyn Disk>) -> Result<Replayed> {
+        let Self { mut location, log, .. } = self;
+        let mut done = Replayed { needed: true, ..Replayed::default() };
+        if let Some(log) = log {
+            done.transactions = log.transactions;
+            done.revoked = log.revoked;
+            done.blocks = log.newest.len() as u64;
+            location.superblock.set_s_sequence(log.end.wrapping_add(1));
+        }
+        done.aborted = location.superblock.s_errno() != 0;
+        location.superblock.set_s_start(0);
+        location.superblock.set_s_head(0);
+        empty(disk, location, done)
+    }
+}
+
+/// Says that the log is empty, and then that no replay is needed.
+fn empty(disk: &Arc<dyn Disk>, mut location: JournalLocation, done: Replayed) -> Result<Replayed> {
     // The superblock may have come out of the log itself. It is made before
     // the log is emptied: should it be damaged, the log is still there.
     let before = read_superblock(&**disk)?;

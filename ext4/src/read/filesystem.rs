@@ -8,7 +8,7 @@ use crate::layout::geometry::Geometry;
 use crate::layout::group::GroupDescriptor;
 use crate::layout::inode::{FLAG_ENCRYPT, Inode};
 use crate::layout::superblock::{SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE, Superblock};
-use crate::{Disk, Error, Overlay, Result, journal};
+use crate::{Disk, Error, Result, journal};
 
 /// Bytes of descriptors that are held at once: 128 TiB with blocks of 4 KiB.
 const MOST_DESCRIPTOR_BYTES: u64 = 64 << 20;
@@ -47,9 +47,7 @@ impl Filesystem {
         if !superblock.features().incompat.has(Incompat::RECOVER) {
             return Self::open_as_is(disk);
         }
-        let overlay: Arc<dyn Disk> = Arc::new(Overlay::new(disk, superblock.block_size()));
-        journal::replay(&overlay)?;
-        Self::open_as_is(overlay)
+        Self::open_as_is(journal::replayed(disk)?)
     }
 
     /// Opens the filesystem as it lies on `disk`, its journal unheeded: what
