@@ -12,7 +12,7 @@ use crate::image;
 use crate::net::forward;
 use crate::store::InstanceError;
 use crate::vmlinux;
-use crate::vmm::landlocked;
+use crate::vmm::become_vmm;
 
 const HELP: &str = "\
 bangerd, the daemon of banger; the command line starts it when it is needed
@@ -32,10 +32,8 @@ files: /etc/banger/*.toml, ~/.config/banger/config.toml
 /// Does what the arguments say.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<_> = arguments.into_iter().collect();
-    if let Some((_, rest)) =
-        arguments.split_first().filter(|(word, _)| *word == landlocked::ARGUMENT)
-    {
-        complain(&format!("bangerd: {}\n", landlocked::become_vmm(rest.iter().cloned())));
+    if let Some(failed) = become_vmm(&arguments) {
+        complain(&format!("bangerd: {failed}\n"));
         return ExitCode::FAILURE;
     }
     if let Some((_, rest)) = arguments.split_first().filter(|(word, _)| *word == ext4::ARGUMENT) {

@@ -1,5 +1,5 @@
 """What a VMM that a guest has taken over would try. Prints, or returns, what became of each attempt."""
-import ctypes, json, os, socket, stat, sys
+import ctypes, fcntl, json, os, socket, stat, struct, sys
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -89,10 +89,16 @@ def usr():
         raise PermissionError("/usr is mounted read-only")
 
 
-def descriptors():
+def tap(name):
+    with open("/dev/net/tun", "rb+", buffering=0) as tun:
+        # TUNSETIFF with IFF_TAP, IFF_NO_PI and IFF_VNET_HDR.
+        fcntl.ioctl(tun, 0x400454CA, struct.pack("16sH22x", name.encode(), 0x5002))
+
+
+def descriptors(first=5):
     """Descriptors beyond the standard three, the control socket and the network's."""
     found = []
-    for number in range(5, 256):
+    for number in range(first, 256):
         try:
             found.append("%d (%o)" % (number, stat.S_IFMT(os.fstat(number).st_mode)))
         except OSError:
@@ -124,6 +130,9 @@ def attempts(targets):
         "make a user namespace": refused(own_users),
         "mount": refused(mount),
     })
+    if "tap" in targets:
+        results["attach another tap"] = refused(lambda: tap(targets["tap"]))
+        results["make a socket of the kernel's"] = refused(lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW).close())
     return results
 
 

@@ -9,8 +9,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ("banger-proto", &[]),
     ("banger-ext4", &[]),
     ("banger-nss", &[]),
+    // System calls without a safe form, for the daemon, which forbids the other.
+    ("banger-unotify", &[]),
     ("banger-roothelper", &["banger-proto", "banger-ext4"]),
-    ("bangerd", &["banger-proto", "banger-ext4"]),
+    ("bangerd", &["banger-proto", "banger-ext4", "banger-unotify"]),
     ("banger", &["banger-proto"]),
 ];
 

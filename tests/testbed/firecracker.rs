@@ -1,7 +1,10 @@
 //! Firecracker with what the root helper makes for a VM: a fake of it, and the real one where there is one.
 
+use std::collections::BTreeMap;
+
 use banger_tests::repository;
 use banger_tests::testbed::{GuestImage, inside_with_fake_firecracker, inside_with_firecracker};
+use serde_json::json;
 
 use crate::owning::{
     by, devices, left_of_vms, vm, wait_for, wait_until_nothing_is_there, with_firecracker,
@@ -46,6 +49,74 @@ fn firecracker_has_its_vms_device_and_tap_and_gives_them_back() {
         assert!(said.contains("CVE-2026-5747") && said.contains("status "), "{said}");
         assert_eq!(devices(), "");
         by("ann", "banger rm web");
+        assert_eq!(left_of_vms(), "");
+    });
+}
+
+/// Makes what is worth reaching, and tells the probe where it is: a tap of ann's that nobody has
+/// open, as one is between its making and its VMM; another VM's disks; what listens on the host.
+fn bait(other: &str) {
+    let device =
+        sh(&format!("dmsetup info --columns --noheadings --options minor {}", device(other)));
+    let folder = |name: &str| vm(name)["directory"].as_str().unwrap().to_owned();
+    let listener = "import socket,time; a=socket.socket(socket.AF_UNIX); a.bind(\"\\0bait\"); a.listen(); \
+                    b=socket.socket(); b.bind((\"127.0.0.1\",7777)); b.listen(); time.sleep(900)";
+    sh("ip tuntap add dev baittap mode tap vnet_hdr user ann");
+    by("ann", &format!("python3 -c '{listener}' bait-marker >/dev/null 2>&1 & echo $! >vmm/pid"));
+    let targets = json!({
+        "read": {
+            "the VM's own key": folder("web") + "/id_ed25519",
+            "the VM's record": folder("web") + "/record.json",
+            "the host's accounts": "/etc/passwd",
+        },
+        "change": {
+            "another VM's root": format!("/dev/dm-{}", device.trim()),
+            "another VM's disk": folder(other) + "/work.ext4",
+        },
+        "kernel": folder(other) + "/work.ext4",
+        "socket": sh("echo ~ann/.local/state/banger/run/bangerd.sock"),
+        "abstract": "bait",
+        "port": 7777,
+        "pid": sh("cat ~ann/vmm/pid").parse::<u32>().unwrap(),
+        "marker": "bait-marker",
+        "tap": "baittap",
+    });
+    std::fs::write("/home/ann/vmm/targets", targets.to_string()).unwrap();
+}
+
+/// A VM's device.
+fn device(name: &str) -> String {
+    format!("banger-u$(id -u ann)-{}", vm(name)["id"].as_str().unwrap())
+}
+
+#[test]
+fn whoever_takes_firecracker_over_has_the_vms_device_and_tap_and_no_others() {
+    inside_with_fake_firecracker(&repository().join("tests/flow/fake-firecracker.py"), || {
+        with_firecracker("ann");
+        image("ann");
+        by("ann", "for name in other web; do banger create --name $name; done; banger start other");
+        bait("other");
+        by("ann", "echo probe >vmm/mode; banger start web");
+        let said = by("ann", "banger logs web");
+        let told = said.lines().find_map(|line| line.split_once("tried: ")).map(|(_, told)| told);
+        let inside: BTreeMap<String, String> =
+            serde_json::from_str(told.unwrap_or_else(|| panic!("{said}"))).unwrap();
+        let holes: Vec<_> =
+            inside.iter().filter(|(_, said)| !said.starts_with("refused")).collect();
+        assert!(inside.len() > 15 && holes.is_empty(), "{inside:#?}");
+        assert!(inside["attach another tap"].contains("not implemented"), "{inside:#?}");
+        // The same attempts work where there are no walls: the test can fail.
+        let line = "exec 9</etc/passwd; python3 vmm/probe.py vmm/targets";
+        let outside: BTreeMap<String, String> = serde_json::from_str(&by("ann", line)).unwrap();
+        assert!(inside.keys().eq(outside.keys()));
+        for (what, said) in &outside {
+            assert!(said.starts_with("succeeded"), "{what}: {said}");
+        }
+        let walls = by("ann", "banger inspect web");
+        assert!(walls.contains("no tap but its own"), "{walls}");
+        assert!(walls.contains("own user, mount, pid, ipc, uts, cgroup, net"), "{walls}");
+        by("ann", "banger rm --force web other; kill $(cat vmm/pid)");
+        sh("ip link delete baittap");
         assert_eq!(left_of_vms(), "");
     });
 }

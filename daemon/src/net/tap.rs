@@ -12,8 +12,7 @@ use super::{Card, MacAddress};
 
 /// A tap that the root helper made for a VM.
 ///
-/// A VMM that opens taps by name does so in this host's network namespace; one that takes a
-/// descriptor, from [`Tap::open`], can have a namespace of its own.
+/// It is opened here, so that the VMM can have a network namespace of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tap {

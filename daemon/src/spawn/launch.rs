@@ -110,7 +110,7 @@ impl Launch {
     #[must_use]
     pub fn this_program(name: &'static str) -> Self {
         Self {
-            program: PathBuf::from("/proc/self/exe"),
+            program: this_file(),
             name,
             arguments: Vec::new(),
             directory: PathBuf::from("/"),
@@ -213,6 +213,13 @@ impl Launch {
             }
         }
     }
+}
+
+/// This program's file. That of a unit test is no bangerd: it takes the one that was built with it.
+fn this_file() -> PathBuf {
+    let built = std::env::current_exe().ok().filter(|_| cfg!(test));
+    let built = built.as_deref().and_then(Path::parent).and_then(Path::parent);
+    built.map_or_else(|| "/proc/self/exe".into(), |folder| folder.join("bangerd"))
 }
 
 /// A program that is to stay once everything around it is there: it is killed unless that comes

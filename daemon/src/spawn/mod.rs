@@ -9,6 +9,7 @@
 //! A process is named by [`ProcessId`], which stays true when its number is used
 //! again, and held by [`Process`], which can be waited for without being its parent.
 
+pub(crate) mod handed;
 mod launch;
 mod process;
 mod program;

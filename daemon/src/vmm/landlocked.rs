@@ -17,9 +17,9 @@ use super::qemu::{CONTROL_DESCRIPTOR, NETWORK_DESCRIPTOR, Places};
 use super::spec::Accelerator;
 
 /// The argument that makes this program the one that shuts itself in.
-pub const ARGUMENT: &str = "confined-vmm";
+pub(super) const ARGUMENT: &str = "confined-vmm";
 /// Descriptors that the VMM is to find open.
-pub const KEPT: [i32; 2] = [CONTROL_DESCRIPTOR, NETWORK_DESCRIPTOR];
+pub(super) const KEPT: [i32; 2] = [CONTROL_DESCRIPTOR, NETWORK_DESCRIPTOR];
 /// The newest of Landlock that is asked for; what the kernel does not know is left out.
 const NEWEST: ABI = ABI::V9;
 
@@ -114,8 +114,7 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Option<Plan> {
 }
 
 /// Shuts this process in and becomes the VMM. Returns only when that fails, with the reason.
-#[must_use]
-pub fn become_vmm(arguments: impl IntoIterator<Item = OsString>) -> String {
+pub(super) fn become_vmm(arguments: impl IntoIterator<Item = OsString>) -> String {
     let Some(plan) = parse(arguments) else { return "its arguments make no sense".to_owned() };
     let report = match restrict(&plan) {
         Ok(Some(report)) => report,

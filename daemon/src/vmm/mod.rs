@@ -14,7 +14,7 @@ pub mod console;
 pub(crate) mod firecracker;
 mod host;
 pub mod kvm;
-pub mod landlocked;
+mod landlocked;
 mod observe;
 mod qemu;
 pub mod qmp;
@@ -29,3 +29,29 @@ pub use spec::{Accelerator, Disk, Files, VmmSpec};
 pub use start::{Running, StartError, start};
 pub use stop::{StopError, Stopped, stop};
 pub use walls::Walls;
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::RawFd;
+
+/// Descriptors that a program which is about to become a VMM leaves open for it, by its first
+/// argument.
+#[must_use]
+pub fn kept(argument: Option<&OsStr>) -> &'static [RawFd] {
+    match argument.and_then(OsStr::to_str) {
+        Some(landlocked::ARGUMENT) => &landlocked::KEPT,
+        Some(firecracker::gate::ARGUMENT) => &firecracker::gate::KEPT,
+        _ => &[],
+    }
+}
+
+/// Becomes a VMM where that is what the arguments say. Returns when they say something else, and
+/// with the reason when it fails.
+pub(crate) fn become_vmm(arguments: &[OsString]) -> Option<String> {
+    let (word, rest) = arguments.split_first()?;
+    let rest = rest.iter().cloned();
+    match word.to_str()? {
+        landlocked::ARGUMENT => Some(landlocked::become_vmm(rest)),
+        firecracker::gate::ARGUMENT => Some(firecracker::gate::become_vmm(rest)),
+        _ => None,
+    }
+}

@@ -5,6 +5,7 @@ use std::fs;
 
 use banger_proto::{Share, VmmKind};
 
+use super::firecracker;
 use super::landlocked::Report;
 use super::walls::Walls;
 use crate::net::Backend;
@@ -36,6 +37,8 @@ struct Seen {
     /// Namespaces that are not ours.
     own: Vec<&'static str>,
     seccomp: bool,
+    /// How many filters of seccomp's there are, one upon the other.
+    filters: u32,
     no_new_privs: bool,
     no_capabilities: bool,
 }
@@ -54,6 +57,7 @@ fn see(pid: u32) -> Seen {
     Seen {
         own,
         seccomp: field("Seccomp") == Some("2"),
+        filters: field("Seccomp_filters").and_then(|count| count.parse().ok()).unwrap_or_default(),
         no_new_privs: field("NoNewPrivs") == Some("1"),
         no_capabilities: field("CapEff").is_some_and(|caps| caps.bytes().all(|b| b == b'0')),
     }
@@ -166,13 +170,17 @@ fn tell(vmm: &Seen, started: Started<'_>, network: Option<&Seen>) -> Standing {
         // QEMU's own filter knows this call too.
         standing.lacks("user namespaces can be made inside: bubblewrap 0.8 forbids that");
     }
-    standing.either(
-        vmm.seccomp,
-        match started.kind {
-            VmmKind::Qemu => "qemu seccomp sandbox",
-            VmmKind::Firecracker => "Firecracker's own seccomp filters",
-        },
-    );
+    match started.kind {
+        VmmKind::Qemu => standing.either(vmm.seccomp, "qemu seccomp sandbox"),
+        VmmKind::Firecracker => {
+            standing.either(
+                vmm.filters >= firecracker::FILTERS,
+                "seccomp: no tap but its own, and no sockets but of files",
+            );
+            let own = vmm.filters > firecracker::FILTERS;
+            standing.either(own, "Firecracker's own seccomp filters");
+        }
+    }
     standing.either(vmm.no_new_privs, "no_new_privs");
     standing.either(vmm.no_capabilities, "no capabilities");
     match (backend, network) {
@@ -219,7 +227,8 @@ mod tests {
     #[test]
     fn all_walls() {
         let own = NAMESPACES.iter().map(|(_, name)| *name).collect();
-        let vmm = Seen { own, seccomp: true, no_new_privs: true, no_capabilities: true };
+        let vmm =
+            Seen { own, seccomp: true, filters: 1, no_new_privs: true, no_capabilities: true };
         let walls = Walls::Bubblewrap { sealed: true };
         let standing = tell(&vmm, started(&walls, Backend::Passt), Some(&vmm));
         assert_eq!(standing.missing, [""; 0]);
@@ -233,7 +242,13 @@ mod tests {
 
     #[test]
     fn landlock_alone() {
-        let vmm = Seen { seccomp: true, no_new_privs: true, no_capabilities: true, own: vec![] };
+        let vmm = Seen {
+            own: vec![],
+            seccomp: true,
+            filters: 1,
+            no_new_privs: true,
+            no_capabilities: true,
+        };
         let walls = Walls::Landlock("bubblewrap is not there".into());
         let mut how = started(&walls, Backend::Passt);
         how.landlock = Some(Report { abi: 7, no_tcp: true });
@@ -247,7 +262,8 @@ mod tests {
     #[test]
     fn the_file_servers_are_looked_at_too() {
         let own = NAMESPACES.iter().map(|(_, name)| *name).collect();
-        let seen = Seen { own, seccomp: true, no_new_privs: true, no_capabilities: false };
+        let seen =
+            Seen { own, seccomp: true, filters: 1, no_new_privs: true, no_capabilities: false };
         let mut standing = Standing::default();
         standing.tell_server(&seen, &"/home/ann/src:/src:ro".parse().unwrap());
         assert_eq!(standing.missing, [""; 0]);

@@ -93,7 +93,9 @@ fn inside_with_fake(fake: &Path, name: &str, test: impl FnOnce()) {
     let payload = || {
         let mut payload = Payload::of_this_test().on_prepared();
         payload.add(fake, name);
-        payload.add(&fake.with_file_name("wire.py"), "vmm/wire.py");
+        for beside in ["wire.py", "probe.py"] {
+            payload.add(&fake.with_file_name(beside), &format!("vmm/{beside}"));
+        }
         payload
     };
     inside_with(payload, test);

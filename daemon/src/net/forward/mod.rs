@@ -5,7 +5,6 @@
 //! Bound::bind(&publish) ─> the ports are ours ─> Bound::lead(address, &vmm, ...) ─> forwarder
 //! ```
 
-mod handed;
 mod tcp;
 mod udp;
 mod worker;
@@ -25,7 +24,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 
 use super::NetworkError;
 use super::ports::Kept;
-use crate::spawn::{Attempt, Launch, LaunchError, Process, ProcessId};
+use crate::spawn::{Attempt, Launch, LaunchError, Process, ProcessId, handed};
 use crate::vmm::Files;
 
 pub(crate) use worker::run;

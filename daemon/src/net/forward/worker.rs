@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddrV4;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use tokio::io::Interest;
@@ -11,8 +11,9 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::Semaphore;
 use tokio::task::LocalSet;
 
-use super::{Lead, Report, handed, tcp, udp};
+use super::{Lead, Order, Report, tcp, udp};
 use crate::confine::{Needs, confine};
+use crate::spawn::handed;
 
 /// Connections at once, over all ports.
 const CONNECTIONS: usize = 512;
@@ -24,7 +25,10 @@ const DESCRIPTORS: u64 = 4096;
 /// # Errors
 /// When there is nothing to lead, or the kernel refuses.
 pub(crate) fn run() -> io::Result<()> {
-    let (order, mut descriptors) = handed::receive(io::stdin().as_fd())?;
+    let (order, mut descriptors): (Order, _) = handed::receive(io::stdin())?;
+    if descriptors.len() != order.ports.len() + 1 {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
     let vmm = descriptors.remove(0);
     let connects: Vec<u16> =
         order.ports.iter().filter(|lead| !lead.udp).map(|lead| lead.guest).collect();

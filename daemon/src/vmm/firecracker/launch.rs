@@ -7,12 +7,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use banger_proto::VmmKind;
-use rustix::fs::OFlags;
 use tokio::net::unix::pipe;
 
 use super::configuration::{CONFIGURATION, LOG, SOCKETS, arguments, configuration};
+use super::filter::{self, FILTER_DESCRIPTOR};
+use super::gate::{self, Gate};
 use super::{MOST_CPUS, api, version};
-use crate::net::{Backend, Choice};
+use crate::net::{Backend, Choice, NetworkError};
 use crate::spawn::{Attempt, BWRAP, FIRECRACKER, Launch, ProcessId, Started};
 use crate::vmm::observe::{self, Standing};
 use crate::vmm::spec::{Accelerator, Files, VmmSpec};
@@ -54,26 +55,28 @@ pub(in crate::vmm) async fn start(host: &Host, spec: &VmmSpec) -> Result<Running
     console::begin(&files).map_err(failed)?;
     make_files(&files, spec).map_err(failed)?;
     let log = |path| File::options().append(true).open(path);
-    // Held open at both ends, so that it never sees the end of what is typed.
-    let typed = File::options()
-        .read(true)
-        .write(true)
-        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
-        .open(files.console_input())
-        .map_err(failed)?;
+    // From here on nobody else gets it.
+    let opened = tap.as_ref().map(|tap| {
+        tap.open().map_err(|source| NetworkError::Tap { name: tap.name.clone(), source })
+    });
+    let (gate, theirs) = Gate::new(opened.transpose()?).map_err(failed)?;
 
     let (reader, writer) = io::pipe().map_err(failed)?;
     let program = host.finder.find(&FIRECRACKER)?;
-    let launch = Launch::new(&BWRAP, &host.finder)?
-        .arguments(walls::around_bound(&program, &bound(&files, spec), tap.is_none(), sealed))
+    let launch = Launch::this_program("bangerd")
+        .arguments(gate::around(&files.console_input()))
+        .arguments([host.finder.find(&BWRAP)?])
+        .arguments(["--seccomp", &FILTER_DESCRIPTOR.to_string()])
+        .arguments(walls::around_bound(&program, &bound(&files, spec), true, sealed))
         .arguments(arguments(spec, Files::API))
         .descriptor(INFO_DESCRIPTOR, writer.into())
-        .stdin(typed)
+        .descriptor(FILTER_DESCRIPTOR, filter::file().map_err(failed)?)
+        .stdin(theirs)
         .stdout(log(files.console()).map_err(failed)?)
         .stderr(log(files.vmm_log()).map_err(failed)?);
     let info = pipe::Receiver::from_owned_fd(reader.into()).map_err(failed)?;
     let mut attempt = Attempt { started: launch.start()?, succeeded: false };
-    let vmm = attend(&attempt.started, info, spec, &files).await?;
+    let vmm = attend(&attempt.started, info, gate, spec, &files).await?;
     attempt.succeeded = true;
     let started = observe::Started {
         walls: &host.walls,
@@ -144,13 +147,20 @@ fn bound(files: &Files, spec: &VmmSpec) -> Vec<(&'static str, PathBuf, PathBuf)>
 async fn attend(
     started: &Started,
     info: pipe::Receiver,
+    gate: Gate,
     spec: &VmmSpec,
     files: &Files,
 ) -> Result<ProcessId, StartError> {
     let log = || console::tail_of(&files.vmm_log(), 8);
     let named = format!("banger-{}", spec.id);
     let bubblewrap = started.process.id().pid;
-    let answers = async {
+    let tap_is_given = async {
+        // It ends without, and tells its log.
+        if let Err(error) = gate.open_once().await {
+            tracing::warn!(vm = %spec.id, %error, "Firecracker was not given its tap");
+        }
+    };
+    let runs = async {
         let vmm = walls::inside(info, bubblewrap).await?;
         loop {
             match api::instance(files).await {
@@ -159,6 +169,7 @@ async fn attend(
             }
         }
     };
+    let answers = async { tokio::join!(tap_is_given, runs).1 };
     tokio::select! {
         biased;
         Some(vmm) = answers => Ok(vmm),

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! version ─> configuration (a file) ─> launch, in bubblewrap ─> api: GET / until it runs
-//!                                                            └> api: PUT /actions SendCtrlAltDel
+//!                                       └> gate: the tap     └> api: PUT /actions SendCtrlAltDel
 //! ```
 //!
 //! It knows no bzImage, no user-mode network and no shared folders, and it emulates nothing:
@@ -10,11 +10,16 @@
 
 pub(super) mod api;
 mod configuration;
+mod filter;
+pub(super) mod gate;
 mod launch;
 mod version;
 
 pub(super) use launch::start;
 pub(crate) use version::{Version, ask};
+
+/// Filters of seccomp's that are put around it: the gate's, and bubblewrap's.
+pub(super) const FILTERS: u32 = 2;
 
 /// Most processors that it gives a guest.
 pub(crate) const MOST_CPUS: u32 = 32;

@@ -1,4 +1,4 @@
-//! An order and its descriptors, in one message over a socket.
+//! Words and descriptors, in one message over a socket between this program's processes.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -9,16 +9,24 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
-use super::Order;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-/// As many ports as a VM may publish, and a pidfd.
+/// Most descriptors of a message: as many ports as a VM may publish, and a pidfd.
 const DESCRIPTORS: usize = 65;
-/// Bytes of the longest order: some forty for each port.
+/// Bytes of the longest message: some forty for each port.
 const LONGEST: usize = 8 << 10;
 
 /// Sends both.
-pub(super) fn send(socket: impl AsFd, order: &Order, descriptors: &[OwnedFd]) -> io::Result<()> {
-    let text = serde_json::to_vec(order)?;
+///
+/// # Errors
+/// [`io::ErrorKind::InvalidInput`] where it is too much, and what the operating system says.
+pub(crate) fn send(
+    socket: impl AsFd,
+    words: &impl Serialize,
+    descriptors: &[OwnedFd],
+) -> io::Result<()> {
+    let text = serde_json::to_vec(words)?;
     let borrowed: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
     let mut control = SendAncillaryBuffer::new(&mut space);
@@ -29,8 +37,12 @@ pub(super) fn send(socket: impl AsFd, order: &Order, descriptors: &[OwnedFd]) ->
     if sent == text.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
 }
 
-/// Receives both; what is no such message is an error.
-pub(super) fn receive(socket: impl AsFd) -> io::Result<(Order, Vec<OwnedFd>)> {
+/// Receives both.
+///
+/// # Errors
+/// Where the other end was closed, what came is no such message, or descriptors were lost on the
+/// way.
+pub(crate) fn receive<T: DeserializeOwned>(socket: impl AsFd) -> io::Result<(T, Vec<OwnedFd>)> {
     let mut text = vec![0; LONGEST];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -42,11 +54,14 @@ pub(super) fn receive(socket: impl AsFd) -> io::Result<(Order, Vec<OwnedFd>)> {
             descriptors.extend(received);
         }
     }
-    let order: Order = serde_json::from_slice(text.get(..said.bytes).unwrap_or_default())?;
-    if said.flags.contains(ReturnFlags::CTRUNC) || descriptors.len() != order.ports.len() + 1 {
+    if said.bytes == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    let words = serde_json::from_slice(text.get(..said.bytes).unwrap_or_default())?;
+    if said.flags.contains(ReturnFlags::CTRUNC) {
         return Err(io::ErrorKind::InvalidData.into());
     }
-    Ok((order, descriptors))
+    Ok((words, descriptors))
 }
 
 #[cfg(test)]
@@ -54,27 +69,22 @@ mod tests {
     use std::net::TcpListener;
     use std::os::unix::net::UnixStream;
 
-    use super::super::Lead;
     use super::*;
 
     #[test]
-    fn an_order_arrives_with_its_descriptors_or_not_at_all() {
+    fn words_arrive_with_their_descriptors_or_not_at_all() {
         let (one, other) = UnixStream::pair().unwrap();
-        let count = DESCRIPTORS - 1;
-        let lead = |udp| Lead { udp, guest: u16::MAX };
-        let order = Order {
-            to: [255, 255, 255, 255].into(),
-            ports: (0..count).map(|number| lead(number % 2 == 0)).collect(),
-        };
+        let words = vec!["x".repeat(60); 100];
         let socket = || OwnedFd::from(TcpListener::bind("127.0.0.1:0").unwrap());
-        let descriptors: Vec<_> = (0..=count).map(|_| socket()).collect();
-        send(&one, &order, &descriptors).unwrap();
-        let (received, theirs) = receive(&other).unwrap();
-        assert_eq!((received, theirs.len()), (order.clone(), count + 1));
-        // Fewer than it speaks of.
-        send(&one, &order, &descriptors[..2]).unwrap();
-        assert!(receive(&other).is_err());
+        let descriptors: Vec<_> = (0..DESCRIPTORS).map(|_| socket()).collect();
+        send(&one, &words, &descriptors).unwrap();
+        let (received, theirs) = receive::<Vec<String>>(&other).unwrap();
+        assert_eq!((received, theirs.len()), (words.clone(), DESCRIPTORS));
+        // What somebody else expects.
+        send(&one, &words, &[]).unwrap();
+        assert!(receive::<u32>(&other).is_err());
+        assert!(send(&one, &[words.clone(), words].concat(), &[]).is_err());
         drop(one);
-        assert!(receive(&other).is_err());
+        assert!(receive::<Vec<String>>(&other).is_err());
     }
 }
