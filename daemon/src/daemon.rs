@@ -92,10 +92,10 @@ async fn serve(paths: Paths) -> Result<(), DaemonError> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::SetUp)?;
     let socket = paths.socket();
     let registry = Registry::new(Arc::new(Context::new(paths)));
-    // Before anybody can ask: whoever connects sees the VMs as they are.
-    reconcile::take_over(&registry).await;
     let listener = Listener::bind(&socket)
         .map_err(|source| DaemonError::Listen { path: socket.clone(), source })?;
+    // Before anybody is answered: whoever connects sees the VMs as they are.
+    reconcile::take_over(&registry).await;
     tracing::debug!(socket = %socket.display(), "serving");
 
     // Ends with the runtime.

@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
+
 use crate::context::Context;
 use crate::garbage::{self, Finding, Found};
 use crate::spawn::{Process, ProcessId};
@@ -17,7 +19,8 @@ use crate::vm::Registry;
 const KILLED: Duration = Duration::from_secs(3);
 
 /// Sweeps what was left half made, ends processes of VMs that no record knows of, and
-/// begins the task of every VM.
+/// begins the task of every VM. The socket listens by then: who connects is answered once all
+/// VMs stand there, which nothing that is swept and no root helper is waited for.
 pub async fn take_over(registry: &Arc<Registry>) {
     let context = registry.context();
     // Found before anybody can begin something new.
@@ -34,11 +37,16 @@ pub async fn take_over(registry: &Arc<Registry>) {
         tracing::error!(vm = vm.label(), reason = vm.reason, "cannot read the record of a VM");
     }
     registry.keep_broken(broken);
+    let strays = records.iter().flat_map(|record| {
+        let name = &record.name;
+        decide::strays(record, &found.processes).map(move |stray| (name, stray))
+    });
+    let ended = strays.map(|(vm, stray)| {
+        tracing::warn!(%vm, pid = stray.pid, "ending a process nobody knows of");
+        end(stray)
+    });
+    join_all(ended).await;
     for mut record in records {
-        for stray in decide::strays(&record, &found.processes) {
-            tracing::warn!(vm = %record.name, pid = stray.pid, "ending a process nobody knows of");
-            end(stray).await;
-        }
         let alive = is_alive(&record);
         if !alive {
             context.vms.files(record.id).run().forget();

@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use banger_proto::roothelper::{
     AttachSnapshot, AttachedNetwork, Change, DetachSnapshot, DeviceHandle, Discarded, Diskseq,
@@ -12,6 +13,8 @@ use banger_proto::roothelper::{
     Sweep, Swept, WriteBlame, WriteExt4, WriteOutcome,
 };
 use banger_proto::{Code, Invalid, Refusal, VmId};
+
+use tokio::time::Instant;
 
 use super::{Offer, facts, guest_files, ready};
 use crate::guest::{GuestSpec, ImageFacts, plan};
@@ -47,9 +50,14 @@ impl Helper {
     ///
     /// # Errors
     /// As [`Helper::connect`]; [`Code::FailedPrecondition`] with all that is missing, where it
-    /// does not even do what a VM of any network needs.
+    /// does not even do what a VM of any network needs; [`Code::Aborted`] where it is there and
+    /// gave no answer.
     pub(crate) async fn offer() -> Result<Offer, Refusal> {
-        Self::connect().await?.offers().await
+        let said = Self::connect().await?.offers().await;
+        said.map_err(|refusal| match is_unknown(&refusal) {
+            true => Refusal { code: Code::Aborted, ..refusal },
+            false => refusal,
+        })
     }
 
     /// The same of the one that is connected.
@@ -167,7 +175,14 @@ impl Helper {
         diskseq: Option<Diskseq>,
     ) -> Result<Change, Refusal> {
         let request = DetachSnapshot { vm, diskseq, interaction: Interaction::Never };
-        self.inner.detach_snapshot(request).await
+        let turn = Turn::new();
+        loop {
+            let answer = self.inner.detach_snapshot(request).await;
+            // Of one that is named it may also mean that it is not there any more.
+            if diskseq.is_some() || !turn.comes_again(&answer).await {
+                return answer;
+            }
+        }
     }
 
     /// Removes what a VM's guest wrote.
@@ -175,7 +190,14 @@ impl Helper {
     /// # Errors
     /// The helper's refusal: the device is still there.
     pub(crate) async fn discard(&mut self, vm: VmId) -> Result<Discarded, Refusal> {
-        self.inner.discard_overlay(OfVm { vm, interaction: Interaction::Never }).await
+        let turn = Turn::new();
+        loop {
+            let request = OfVm { vm, interaction: Interaction::Never };
+            let answer = self.inner.discard_overlay(request).await;
+            if !turn.comes_again(&answer).await {
+                return answer;
+            }
+        }
     }
 
     /// Makes a VM's tap, or sets the one that it has right.
@@ -191,7 +213,14 @@ impl Helper {
     /// # Errors
     /// The helper's refusal.
     pub(crate) async fn detach_network(&mut self, vm: VmId) -> Result<Change, Refusal> {
-        self.inner.detach_network(OfVm { vm, interaction: Interaction::Never }).await
+        let turn = Turn::new();
+        loop {
+            let request = OfVm { vm, interaction: Interaction::Never };
+            let answer = self.inner.detach_network(request).await;
+            if !turn.comes_again(&answer).await {
+                return answer;
+            }
+        }
     }
 
     /// All that root made for this user's VMs.
@@ -215,6 +244,38 @@ impl Helper {
         let interaction = Interaction::Never;
         self.inner.sweep(Sweep { keep, dry_run, include_overlays, interaction }).await
     }
+}
+
+/// How long a call may still be under way that somebody gave up: the helper carries on to its end
+/// or undoes it, and lets no other near the VM meanwhile.
+const GIVEN_UP: Duration = Duration::from_secs(40);
+/// Between two questions whether it is.
+const ASK_EVERY: Duration = Duration::from_millis(200);
+
+/// The patience with an earlier call about the same VM.
+struct Turn {
+    end: Instant,
+}
+
+impl Turn {
+    fn new() -> Self {
+        Self { end: Instant::now() + GIVEN_UP }
+    }
+
+    /// Whether to ask again, a moment later.
+    async fn comes_again<T>(&self, answer: &Result<T, Refusal>) -> bool {
+        let busy = matches!(answer, Err(Refusal { code: Code::Aborted, .. }));
+        let again = busy && Instant::now() < self.end;
+        if again {
+            tokio::time::sleep(ASK_EVERY).await;
+        }
+        again
+    }
+}
+
+/// Whether the call may have been carried out all the same: nobody said how it ended.
+pub(crate) fn is_unknown(refusal: &Refusal) -> bool {
+    matches!(refusal.code, Code::DeadlineExceeded | Code::Unavailable)
 }
 
 /// Whether nothing of an earlier run is in it, where that matters.

@@ -7,5 +7,5 @@ mod ready;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use helper::Helper;
+pub(crate) use helper::{Helper, is_unknown};
 pub(crate) use ready::Offer;

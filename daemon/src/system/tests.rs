@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use banger_proto::roothelper::{Change, ObjectKind};
 use banger_proto::{Code, Refusal, VmId};
@@ -139,6 +140,36 @@ fn a_vms_device_and_tap_come_and_go_and_what_was_written_stays_until_it_is_disca
         assert_eq!(helper.discard(vm).await.unwrap().change, Change::Removed);
         assert_eq!(stage.there(), [0; 4]);
     });
+}
+
+#[test]
+fn what_is_to_go_waits_for_a_call_that_was_given_up_and_is_not_over() {
+    let stage = Stage::new(Polkit::yes());
+    let (vm, image) = (VmId::random(), stage.image().to_owned());
+    stage.asked(async |helper: Helper| {
+        let (mut one, mut other) = (helper.clone(), helper);
+        stage.kernel.state().waiting_at = Some(2);
+        let attached = one.attach(vm, &image, true, 0);
+        let detached = async {
+            until(|| stage.kernel.state().steps == 2).await;
+            other.detach(vm, None).await
+        };
+        let goes_on = async {
+            until(|| stage.kernel.state().steps == 2).await;
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            stage.kernel.state().waiting_at = None;
+        };
+        let (attached, detached, ()) = tokio::join!(attached, detached, goes_on);
+        let changes = (attached.unwrap().change, detached.unwrap());
+        assert_eq!(changes, (Change::Created, Change::Removed));
+        assert_eq!(stage.there(), [0, 0, 1, 0]);
+    });
+}
+
+async fn until(so: impl Fn() -> bool) {
+    while !so() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }
 
 #[test]

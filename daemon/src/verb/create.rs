@@ -118,9 +118,26 @@ fn choose_way(
         return Ok((Isolation::Rootless, network.unwrap_or_default()));
     };
     let Offer { bridge } = match offer {
-        Err(refusal) if isolation.is_none() && !bridged => {
+        // It is not there, not this user's, or not all there, and stays so: the doctor tells.
+        Err(refusal)
+            if isolation.is_none()
+                && !bridged
+                && matches!(
+                    refusal.code,
+                    Code::Unavailable | Code::PermissionDenied | Code::FailedPrecondition
+                ) =>
+        {
             tracing::debug!(%refusal, "without the root helper");
             return Ok((Isolation::Rootless, network.unwrap_or_default()));
+        }
+        // What a VM is, it is for all its life: not for want of an answer just now.
+        Err(refusal) if isolation.is_none() && !bridged => {
+            let or = "or make a VM that does without it: --isolation rootless";
+            let hint = match refusal.hint.as_str() {
+                "" => format!("try again; {or}"),
+                hint => format!("{hint}; {or}"),
+            };
+            return Err(refusal.hint(hint));
         }
         offer => offer?,
     };
@@ -249,6 +266,9 @@ mod tests {
             "all" => Some(Ok(Offer { bridge: Ok(()) })),
             "disks" => Some(Ok(Offer { bridge: Err(refusal()) })),
             "nothing" => Some(Err(refusal())),
+            "not mine" => Some(Err(Refusal::new(Code::PermissionDenied, kind))),
+            "no rules" => Some(Err(Refusal::new(Code::FailedPrecondition, kind))),
+            "no answer" => Some(Err(Refusal::new(Code::Aborted, kind))),
             _ => None,
         };
         let way = |isolation, network, kind| {
@@ -263,6 +283,10 @@ mod tests {
             (None, Some(Bridge), "disks", Err(Code::Unavailable)),
             (None, None, "nothing", Ok((Rootless, User))),
             (None, Some(Alone), "nothing", Ok((Rootless, Alone))),
+            (None, None, "not mine", Ok((Rootless, User))),
+            (None, None, "no rules", Ok((Rootless, User))),
+            (None, None, "no answer", Err(Code::Aborted)),
+            (Some(System), None, "not mine", Err(Code::PermissionDenied)),
             (Some(System), None, "nothing", Err(Code::Unavailable)),
             (None, Some(Bridge), "nothing", Err(Code::Unavailable)),
             (Some(Rootless), None, "", Ok((Rootless, User))),

@@ -58,7 +58,8 @@ pub(crate) async fn take_back(record: &VmRecord, left: Left) {
     let taken = async {
         let mut helper = Helper::connect().await?;
         match left {
-            Left::Device(diskseq) => helper.detach(record.id, diskseq).await,
+            // Whichever it is by now: it has none of its own.
+            Left::Device(_) => helper.detach(record.id, None).await,
             Left::Tap => helper.detach_network(record.id).await,
         }
     };

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use banger_proto::{Code, Refusal, Share, Vm};
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use super::handle::{Command, removed};
 use super::view::view;
@@ -49,6 +50,8 @@ pub(super) struct Task {
     holds: usize,
     /// The last hold was let go of.
     released: bool,
+    /// When its logs are cut, where they are too long.
+    next_trim: Instant,
 }
 
 /// What is still to be said when a VM is gone.
@@ -112,6 +115,7 @@ impl Task {
             ports: None,
             holds: 0,
             released: false,
+            next_trim: Instant::now() + TRIM_EVERY,
         }
     }
 
@@ -251,7 +255,7 @@ impl Task {
             () = ended => Next::VmmEnded,
             number = share::one_ended(&self.servers) => Next::ServerEnded(number),
             () = tokio::time::sleep(LOOK_EVERY), if runs && self.unsure => Next::Look,
-            () = tokio::time::sleep(TRIM_EVERY), if runs => Next::Trim,
+            () = tokio::time::sleep_until(self.next_trim), if runs => Next::Trim,
             () = abandoned => Next::Abandoned,
             () = expired => Next::Expired,
         }
@@ -286,6 +290,11 @@ impl Task {
             let command = tokio::select! {
                 outcome = &mut work => return Some(outcome),
                 asked = self.asked.recv(), if open => asked,
+                // A guest that boots, or ends, writes as much as any.
+                () = tokio::time::sleep_until(self.next_trim) => {
+                    self.trim().await;
+                    continue;
+                }
                 () = &mut expired, if lives => {
                     lives = false;
                     interrupt.send_replace(true);
@@ -367,7 +376,8 @@ impl Task {
         }
     }
 
-    async fn trim(&self) {
+    async fn trim(&mut self) {
+        self.next_trim = Instant::now() + TRIM_EVERY;
         let (files, shares) = (self.files.run(), self.record().shares.len());
         let trimmed = tokio::task::spawn_blocking(move || {
             share::trim_logs(&files, shares)?;

@@ -10,6 +10,7 @@
 //! [`crate::spawn::ProcessId`]. Its control socket in the VM's directory is
 //! opened anew whenever it is needed.
 
+mod connecting;
 pub mod console;
 pub(crate) mod firecracker;
 mod host;

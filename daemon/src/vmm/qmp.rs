@@ -1,7 +1,7 @@
 //! QEMU's control socket: one JSON document a line.
 
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,13 +11,14 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
+use super::connecting;
 use super::spec::Files;
 
 /// The longest line that is read. QEMU's answers to our questions are far shorter.
 const LONGEST_LINE: u64 = 1 << 20;
-/// How long a QEMU that runs may take for one answer.
 /// Events that are kept.
 const MOST_EVENTS: usize = 256;
+/// How long a QEMU that runs may take for one answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A question to QEMU that was not answered.
@@ -53,10 +54,16 @@ pub fn with_short_path<T>(
     name: &str,
     act: impl FnOnce(&Path) -> io::Result<T>,
 ) -> io::Result<T> {
-    let folder =
-        open(directory, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    let short = PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd())).join(name);
+    let (_folder, short) = short_path(directory, name)?;
     act(&short)
+}
+
+/// The path, and what it leads by way of: it is good for as long as that is open.
+fn short_path(directory: &Path, name: &str) -> io::Result<(OwnedFd, PathBuf)> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let folder = open(directory, flags, Mode::empty())?;
+    let short = PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd())).join(name);
+    Ok((folder, short))
 }
 
 /// A connection on which commands are accepted.
@@ -91,11 +98,9 @@ impl Qmp {
     /// # Errors
     /// As [`Qmp::connect`].
     pub async fn connect_in(files: &Files, patience: Duration) -> Result<Self, QmpError> {
-        let stream = with_short_path(files.directory(), Files::CONTROL, |path| {
-            std::os::unix::net::UnixStream::connect(path)
-        })?;
-        stream.set_nonblocking(true)?;
-        let mut qmp = Self::negotiate(UnixStream::from_std(stream)?, patience).await?;
+        let (_folder, path) = short_path(files.directory(), Files::CONTROL)?;
+        let stream = connecting::connect(&path, patience).await?;
+        let mut qmp = Self::negotiate(stream, patience).await?;
         qmp.patience = PATIENCE;
         Ok(qmp)
     }

@@ -8,7 +8,7 @@ use crate::names::Names;
 use crate::net::forward::{Bound, Report};
 use crate::net::{Card, Choice, Tap, resolvers};
 use crate::store::VmRecord;
-use crate::system::Helper;
+use crate::system::{Helper, is_unknown};
 use crate::verb::blocking;
 use crate::vmm::{Running, StartError};
 
@@ -24,9 +24,12 @@ impl Start {
             Some((helper, _)) => helper.clone(),
             None => Helper::connect().await?,
         };
-        let attached = helper.attach_network(vm).await?;
-        self.undo
-            .push("take the tap away", async move { helper.detach_network(vm).await.map(drop) });
+        let attached = helper.attach_network(vm).await;
+        if attached.as_ref().map_or_else(is_unknown, |_| true) {
+            let undoing = async move { helper.detach_network(vm).await.map(drop) };
+            self.undo.push("take the tap away", undoing);
+        }
+        let attached = attached?;
         let tap = blocking(move || Ok(Tap::of(attached, resolvers))).await?;
         if !tap.nat {
             self.teller.notice(format!("the guest has no way out of this computer; {OPEN}"));

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::disks::guest_spec;
 use super::execute::Start;
 use crate::disk;
-use crate::system::Helper;
+use crate::system::{Helper, is_unknown};
 use crate::verb::{OnHost, blocking, disk_refusal};
 
 /// Bytes that must be free on the host's disk for what a guest writes, unless the start is
@@ -29,6 +29,16 @@ impl Start {
         let size = blocking(move || image.metadata().on_host("look at the image")).await?.len();
         let free = if self.options.force { 0 } else { FREE.min(size) };
         let attached = helper.attach(vm, &base, first_boot, free).await;
+        if attached.as_ref().map_or_else(is_unknown, |_| true) {
+            let mut undoing = helper.clone();
+            self.undo.push("take the snapshot away", async move {
+                undoing.detach(vm, None).await?;
+                if first_boot {
+                    undoing.discard(vm).await?;
+                }
+                Ok(())
+            });
+        }
         let snapshot = attached.map_err(|refusal| match refusal.code {
             Code::ResourceExhausted => {
                 let hint = format!(
@@ -39,14 +49,6 @@ impl Start {
             }
             _ => refusal,
         })?;
-        let mut undoing = helper.clone();
-        self.undo.push("take the snapshot away", async move {
-            undoing.detach(vm, Some(snapshot.device.diskseq)).await?;
-            if first_boot {
-                undoing.discard(vm).await?;
-            }
-            Ok(())
-        });
         self.snapshot = Some((helper, snapshot));
         Ok(())
     }

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
+use crate::vmm::connecting;
 use crate::vmm::spec::Files;
 
 /// Bytes of the longest answer that is read. Those to our questions have some hundreds.
@@ -62,7 +63,7 @@ async fn request(
     body: Option<&str>,
 ) -> Result<Vec<u8>, ApiError> {
     let exchange = async {
-        let mut stream = connect(&files.sockets(), Files::API)?;
+        let mut stream = connect(&files.sockets(), Files::API).await?;
         let mut text = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n");
         text.push_str("Accept: application/json\r\n");
         if let Some(body) = body {
@@ -81,7 +82,7 @@ async fn request(
 
 /// Connects to a socket in a folder that the VMM may write to, and never by way of a link that
 /// it may have put there.
-fn connect(folder: &Path, name: &str) -> io::Result<UnixStream> {
+async fn connect(folder: &Path, name: &str) -> io::Result<UnixStream> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let folder = open(folder, flags | OFlags::DIRECTORY, Mode::empty())?;
     let socket = rustix::fs::openat(&folder, name, flags, Mode::empty())?;
@@ -89,9 +90,7 @@ fn connect(folder: &Path, name: &str) -> io::Result<UnixStream> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no socket"));
     }
     let path = format!("/proc/self/fd/{}", socket.as_raw_fd());
-    let stream = std::os::unix::net::UnixStream::connect(path)?;
-    stream.set_nonblocking(true)?;
-    UnixStream::from_std(stream)
+    connecting::connect(path.as_ref(), PATIENCE).await
 }
 
 /// Reads one answer: its body where it is a good one.
@@ -205,9 +204,9 @@ mod tests {
         let real = std::os::unix::net::UnixListener::bind(folder.path().join("real")).unwrap();
         std::os::unix::fs::symlink("real", folder.path().join("link")).unwrap();
         std::fs::write(folder.path().join("file"), "").unwrap();
-        assert!(connect(folder.path(), "real").is_ok());
-        assert!(connect(folder.path(), "link").is_err());
-        assert!(connect(folder.path(), "file").is_err());
+        assert!(connect(folder.path(), "real").await.is_ok());
+        assert!(connect(folder.path(), "link").await.is_err());
+        assert!(connect(folder.path(), "file").await.is_err());
         drop(real);
     }
 }
