@@ -17,7 +17,9 @@ use crate::spawn::handed;
 
 /// Connections at once, over all ports.
 const CONNECTIONS: usize = 512;
-/// Descriptors: two a connection, those of datagrams, and some.
+/// Senders of datagrams at once, over all ports.
+const SENDERS: usize = 2048;
+/// Descriptors: two a connection, one a sender, one a port, and some.
 const DESCRIPTORS: u64 = 4096;
 
 /// Leads the ports that are handed over on standard input, until their VMM has ended.
@@ -43,10 +45,11 @@ pub(crate) fn run() -> io::Result<()> {
     tell(&Report { walls, missing })?;
     LocalSet::new().block_on(&runtime, async {
         let places = Arc::new(Semaphore::new(CONNECTIONS));
+        let senders = Arc::new(Semaphore::new(SENDERS));
         for (Lead { udp, guest }, socket) in order.ports.into_iter().zip(descriptors) {
             let to = SocketAddrV4::new(order.to, guest);
             if udp {
-                tokio::task::spawn_local(udp::lead(socket.into(), to));
+                tokio::task::spawn_local(udp::lead(socket.into(), to, senders.clone()));
             } else {
                 tokio::task::spawn_local(tcp::lead(socket.into(), to, places.clone()));
             }
