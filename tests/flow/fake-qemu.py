@@ -47,6 +47,8 @@ def ssh(port):
     if "no-ssh" in mode:
         return
     time.sleep(0.3 if "slow" in mode else 0)
+    while "waits" in mode and not os.path.exists(os.path.join(os.path.dirname(words), "go")):
+        time.sleep(0.02)
     listener = socket.create_server(("127.0.0.1", port), backlog=16)
     while True:
         peer, _ = listener.accept()

@@ -1,5 +1,6 @@
 //! A VM's life, from create to rm.
 
+use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -246,6 +247,35 @@ fn a_start_is_broken_off_by_a_stop() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("broken off"), "{said}");
     assert!(place.vmms().is_empty());
+}
+
+#[test]
+fn a_start_that_cannot_be_recorded_is_none() {
+    let Some(place) = Place::with_image() else { return };
+    place.owner.ok(["vm", "create", "--name", "web"]);
+    place.mode("waits");
+    let mut start = place.owner.banger(["vm", "start", "web"]);
+    let start = start.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    while place.vmms().is_empty() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    // As on a disk without room: its record cannot be written anew.
+    let folder = PathBuf::from(place.vm("web")["directory"].as_str().unwrap());
+    let mode = |mode| fs::set_permissions(&folder, Permissions::from_mode(mode)).unwrap();
+    mode(0o500);
+    place.owner.write(&place.programs().join("go"), b"");
+    let output = start.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{said}");
+    assert!(said.contains("record") && said.contains("make room"), "{said}");
+    assert!(place.vmms().is_empty() && place.state("web") != "running");
+    // Nor does a daemon that begins now take it for one that ran.
+    place.kill_daemon();
+    mode(0o700);
+    assert_ne!(place.state("web"), "running");
+    place.mode("");
+    place.owner.ok(["vm", "start", "web"]);
+    assert_eq!(place.state("web"), "running");
 }
 
 #[test]
