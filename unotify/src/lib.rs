@@ -18,6 +18,8 @@ mod filter;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 /// Numbers of calls, as a [`Call`] names them.
 pub const IOCTL: i64 = libc::SYS_ioctl;
 
@@ -59,12 +61,21 @@ pub fn listen(command: u32) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(listener) })
 }
 
-/// Takes the call that waits. Where none does, it waits for one: look first that `listener` is
-/// readable.
+/// Takes the call that waits, and never waits for one itself, as the kernel would: before Linux
+/// 6.6 even where nobody is left who could make any.
 ///
 /// # Errors
-/// What the kernel says: ENOENT where the caller was killed since.
+/// [`io::ErrorKind::WouldBlock`] where none waits yet, [`io::ErrorKind::UnexpectedEof`] where
+/// nobody is left, and what the kernel says: ENOENT where the caller was killed since.
 pub fn receive(listener: impl AsFd) -> io::Result<Call> {
+    let mut look = [PollFd::new(&listener, PollFlags::IN)];
+    poll(&mut look, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
+    let [look] = look;
+    if !look.revents().contains(PollFlags::IN) {
+        let is_over = look.revents().contains(PollFlags::HUP);
+        let why = if is_over { io::ErrorKind::UnexpectedEof } else { io::ErrorKind::WouldBlock };
+        return Err(why.into());
+    }
     // SAFETY: the structure is integers alone, for which all zeros are a value.
     let mut told: libc::seccomp_notif = unsafe { std::mem::zeroed() };
     // SAFETY: the kernel writes one such structure, to where there is one.
@@ -145,6 +156,22 @@ mod tests {
         text
     }
 
+    fn next(listener: &OwnedFd) -> io::Result<Call> {
+        loop {
+            match receive(listener) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::yield_now(),
+                received => return received,
+            }
+        }
+    }
+
+    #[test]
+    fn who_has_ended_is_not_waited_for() {
+        let walled = || thread::spawn(|| listen(libc::FIONBIO as u32).unwrap()).join().unwrap();
+        let nobody = next(&walled()).unwrap_err();
+        assert_eq!(nobody.kind(), io::ErrorKind::UnexpectedEof);
+    }
+
     #[test]
     fn a_call_is_answered_once_with_another_descriptor() {
         let (told, listeners) = mpsc::channel();
@@ -162,12 +189,12 @@ mod tests {
             (text(asked), denied)
         });
         let listener = listeners.recv().unwrap();
-        let first = receive(&listener).unwrap();
+        let first = next(&listener).unwrap();
         assert_eq!((first.number, first.arguments[1]), (IOCTL, libc::FIONBIO));
         let number = u32::try_from(first.arguments[0]).unwrap();
         replace_descriptor(&listener, &first, number, with("what was given")).unwrap();
         answer(&listener, &first, Ok(())).unwrap();
-        let second = receive(&listener).unwrap();
+        let second = next(&listener).unwrap();
         assert_ne!(first, second);
         answer(&listener, &second, Err(rustix::io::Errno::PERM.into())).unwrap();
         // An answer is one call's.

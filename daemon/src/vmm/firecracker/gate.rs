@@ -101,8 +101,9 @@ impl Gate {
             reason = "the other form takes unsafe code; an owned descriptor is what it asks for"
         )]
         let listener = AsyncFd::with_interest(listener, Interest::READABLE)?;
-        let call = listener.readable().await?.get_inner().as_fd();
-        let call = banger_unotify::receive(call)?;
+        let call = listener
+            .async_io(Interest::READABLE, |listener| banger_unotify::receive(listener))
+            .await?;
         let [descriptor, command, ..] = call.arguments;
         if (call.number, command & u64::from(u32::MAX))
             != (banger_unotify::IOCTL, u64::from(TUNSETIFF))
