@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_user_has_so_many_and_gets_them_back() {
-        let admission = Admission::new(Capacity::UNIT, Errands::default());
+        let admission = Admission::new(Capacity::UNIT, Errands::of_the_let_in());
         let mut tickets: Vec<_> = (0..64).map(|_| admission.admit(uid(1)).unwrap()).collect();
         assert_eq!(admission.admit(uid(1)).unwrap_err(), Full::OfUser);
         tickets.pop();
@@ -181,7 +181,7 @@ mod tests {
     #[tokio::test]
     async fn idle_is_when_nobody_has_had_a_place_for_a_while() {
         let patience = Duration::from_millis(100);
-        let admission = Admission::new(Capacity::UNIT, Errands::default());
+        let admission = Admission::new(Capacity::UNIT, Errands::of_the_let_in());
         let ticket = admission.admit(uid(1)).unwrap();
         let mut idle = Box::pin(admission.idle(patience));
         assert!(tokio::time::timeout(3 * patience, &mut idle).await.is_err(), "somebody is there");
@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn however_many_take_all_they_can_another_one_gets_in() {
-        let admission = Admission::new(Capacity::UNIT, Errands::default());
+        let admission = Admission::new(Capacity::UNIT, Errands::of_the_let_in());
         let mut tickets = Vec::new();
         for greedy in 1..=8 {
             let before = tickets.len();

@@ -17,8 +17,17 @@ use tokio::time::timeout;
 
 use crate::kernel::thread::{WAKING, wake};
 
-/// Threads of one user. There are never more threads than connections.
-const THREADS: usize = 4;
+/// How many threads there may be.
+#[derive(Debug, Clone, Copy)]
+struct Threads {
+    of_user: usize,
+    of_all: usize,
+}
+
+/// Of those who are let in. There are never more of all than connections.
+const LET_IN: Threads = Threads { of_user: 4, of_all: usize::MAX };
+/// Of those who are not, whose number nothing limits.
+const TURNED_AWAY: Threads = Threads { of_user: 1, of_all: 8 };
 /// Bytes of a thread's stack: no errand goes deep.
 const STACK: usize = 128 << 10;
 /// How long an errand may take before it is woken, and how often the first time; each time it
@@ -30,13 +39,13 @@ const MOST_PATIENCE: Duration = Duration::from_secs(5);
 type Errand = Box<dyn FnOnce() + Send>;
 
 /// The errands of all users.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct Errands {
     shared: Arc<Shared>,
 }
 
-#[derive(Default)]
 struct Shared {
+    threads: Threads,
     users: Mutex<HashMap<u32, User>>,
     begun: Notify,
 }
@@ -67,31 +76,28 @@ impl Shared {
 }
 
 impl Errands {
+    /// Those of users who are let in.
+    pub(super) fn of_the_let_in() -> Self {
+        Self::with(LET_IN)
+    }
+
+    /// Those of everybody else: where as many as have threads wait for ever, the others wait
+    /// for them.
+    pub(super) fn of_the_turned_away() -> Self {
+        Self::with(TURNED_AWAY)
+    }
+
+    fn with(threads: Threads) -> Self {
+        let (users, begun) = (Mutex::default(), Notify::new());
+        Self { shared: Arc::new(Shared { threads, users, begun }) }
+    }
+
     /// Has a thread of this user's do this, at once or when one is free.
     pub(super) fn run(&self, uid: u32, errand: impl FnOnce() + Send + 'static) {
         let mut users = self.shared.users();
-        let user = users.entry(uid).or_default();
-        user.waiting.push_back(Box::new(errand));
-        self.start(uid, user);
+        users.entry(uid).or_default().waiting.push_back(Box::new(errand));
+        start(&self.shared, &mut users, uid);
         self.shared.begun.notify_one();
-    }
-
-    /// How many wait for a thread, of all users.
-    pub(super) fn waiting(&self) -> usize {
-        self.shared.users().values().map(|user| user.waiting.len()).sum()
-    }
-
-    /// Another thread for this user, if there may be one. Where none can be had, the next look
-    /// at the errands brings one.
-    fn start(&self, uid: u32, user: &mut User) {
-        if user.threads.len() < THREADS {
-            let shared = Arc::clone(&self.shared);
-            let thread = std::thread::Builder::new().name("errand".into()).stack_size(STACK);
-            // It waits for the list, which we have.
-            if thread.spawn(move || work(&shared, uid)).is_ok() {
-                user.threads.push(Running::new(None));
-            }
-        }
     }
 
     /// Wakes errands that wait for too long, for ever. Nothing is woken where there is no handler
@@ -110,12 +116,9 @@ impl Errands {
     /// Wakes those whose time is over. How long until the next is, if there is any?
     fn wake(&self) -> Option<Duration> {
         let mut users = self.shared.users();
-        let now = Instant::now();
-        let mut next = None;
-        for (&uid, user) in users.iter_mut() {
-            if user.threads.is_empty() {
-                self.start(uid, user);
-            }
+        start_waiting(&self.shared, &mut users);
+        let (now, mut next) = (Instant::now(), None);
+        for user in users.values_mut() {
             for running in &mut user.threads {
                 if running.until <= now {
                     // It is there: it leaves the list before it ends.
@@ -125,10 +128,35 @@ impl Errands {
                 }
             }
             let first = user.threads.iter().map(|running| running.until - now).min();
-            let first = first.unwrap_or(PATIENCE);
+            // Who has none may have one soon.
+            let first = first.unwrap_or(MOST_PATIENCE);
             next = Some(next.map_or(first, |next: Duration| next.min(first)));
         }
         next
+    }
+}
+
+/// Another thread for this user, if there may be one. Where none can be had, the next look
+/// at the errands brings one.
+fn start(shared: &Arc<Shared>, users: &mut HashMap<u32, User>, uid: u32) {
+    let Threads { of_user, of_all } = shared.threads;
+    let all: usize = users.values().map(|user| user.threads.len()).sum();
+    let Some(user) = users.get_mut(&uid) else { return };
+    if user.threads.len() < of_user && all < of_all {
+        let shared = Arc::clone(shared);
+        let thread = std::thread::Builder::new().name("errand".into()).stack_size(STACK);
+        // It waits for the list, which we have.
+        if thread.spawn(move || work(&shared, uid)).is_ok() {
+            user.threads.push(Running::new(None));
+        }
+    }
+}
+
+/// A thread for each user who waits without one.
+fn start_waiting(shared: &Arc<Shared>, users: &mut HashMap<u32, User>) {
+    let without = |(&uid, user): (&u32, &User)| user.threads.is_empty().then_some(uid);
+    for uid in users.iter().filter_map(without).collect::<Vec<_>>() {
+        start(shared, users, uid);
     }
 }
 
@@ -139,7 +167,7 @@ impl Running {
 }
 
 /// A thread's life: one errand after another, until there is none.
-fn work(shared: &Shared, uid: u32) {
+fn work(shared: &Arc<Shared>, uid: u32) {
     let own = Some(gettid());
     loop {
         let mut users = shared.users();
@@ -154,6 +182,8 @@ fn work(shared: &Shared, uid: u32) {
             if user.threads.is_empty() {
                 users.remove(&uid);
             }
+            // Its place is another one's.
+            start_waiting(shared, &mut users);
             return;
         };
         if let Some(running) = place.and_then(|place| user.threads.get_mut(place)) {
@@ -189,12 +219,12 @@ mod tests {
 
     #[test]
     fn who_takes_all_their_threads_waits_alone() {
-        let errands = Errands::default();
-        let stuck: Vec<_> = (0..THREADS + 3).map(|_| stuck(&errands, 1)).collect();
+        let errands = Errands::of_the_let_in();
+        let stuck: Vec<_> = (0..LET_IN.of_user + 3).map(|_| stuck(&errands, 1)).collect();
         let own = done(&errands, 1);
         done(&errands, 2).recv_timeout(LONG).unwrap();
         assert!(own.try_recv().is_err(), "there is no thread for it");
-        assert!(errands.shared.users().get(&1).unwrap().threads.len() == THREADS);
+        assert!(errands.shared.users().get(&1).unwrap().threads.len() == LET_IN.of_user);
         drop(stuck);
         own.recv_timeout(LONG).unwrap();
         let begun = Instant::now();
@@ -202,5 +232,21 @@ mod tests {
             assert!(begun.elapsed() < LONG, "the threads end");
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+    #[test]
+    fn those_who_are_turned_away_have_few_threads_together() {
+        let errands = Errands::of_the_turned_away();
+        let of_all = u32::try_from(TURNED_AWAY.of_all).unwrap();
+        let stuck: Vec<_> = (0..of_all + 3).map(|uid| stuck(&errands, uid)).collect();
+        let last = done(&errands, of_all + 3);
+        let threads: usize = errands.shared.users().values().map(|user| user.threads.len()).sum();
+        assert_eq!(threads, TURNED_AWAY.of_all);
+        assert!(
+            last.recv_timeout(Duration::from_millis(100)).is_err(),
+            "there is no thread for it"
+        );
+        // A thread that ends makes place for another user's, without being asked.
+        drop(stuck);
+        last.recv_timeout(LONG).unwrap();
     }
 }

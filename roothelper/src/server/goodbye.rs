@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::errands::Errands;
+use super::lots::Lots;
 use super::receive::{Next, end, take_bytes};
 use super::turned_away::TurnedAway;
 use crate::kernel::Elsewhere;
@@ -37,22 +38,26 @@ fn frames(reason: &str, code: u32) -> Vec<u8> {
     bytes
 }
 
-/// Connections that may wait to be closed, because of what their peers left in them: half of the
-/// descriptors that the unit has. Each waits on a thread of its user's, so that it takes a great
-/// many that hang. Before nobody can connect any more the helper ends: the kernel closes what it
-/// had, and systemd starts it again, for all others.
-const MOST_WAITING: usize = 1024;
+/// Descriptors of connections that are to be closed which may be held, of the 2048 that the unit
+/// has. There are so many only where the kernel has no memory left to put them elsewhere: before
+/// nobody can connect any more the helper ends, and systemd starts it again.
+const MOST_HELD: usize = 1024;
 
 /// Says goodbye to those who are not let in.
 #[derive(Debug, Clone)]
 pub(super) struct Goodbye {
     listeners: Arc<Semaphore>,
-    errands: Errands,
+    lots: Lots,
 }
 
 impl Goodbye {
     pub(super) fn new(errands: Errands) -> Self {
-        Self { listeners: Arc::new(Semaphore::new(LISTENERS)), errands }
+        Self { listeners: Arc::new(Semaphore::new(LISTENERS)), lots: Lots::new(errands) }
+    }
+
+    /// Whether everything is closed that was turned away.
+    pub(super) fn is_done(&self) -> bool {
+        self.lots.is_empty()
     }
 
     /// Says why, as far as the peer's socket takes it at once, and closes: a little later, so
@@ -63,15 +68,12 @@ impl Goodbye {
             TurnedAway::Nobody(_) => INADEQUATE_SECURITY,
         };
         // A descriptor that waits in it is closed with it, not here.
-        let errands = self.errands.clone();
+        let lots = self.lots.clone();
         let stream = Elsewhere::new(stream, move |stream| {
-            if end(&stream) {
-                errands.run(uid, move || drop(stream));
-                if errands.waiting() > MOST_WAITING {
-                    let why = "too many connections hang in their closing: starting anew\n";
-                    let _unread = io::stderr().write_all(why.as_bytes());
-                    std::process::exit(1);
-                }
+            if end(&stream) && lots.leave(uid, stream) > MOST_HELD {
+                let why = "there is no memory for connections that hang in their closing: starting anew\n";
+                let _unread = io::stderr().write_all(why.as_bytes());
+                std::process::exit(1);
             }
         });
         // Whoever does not read it is told by the end of the connection.

@@ -16,6 +16,7 @@ mod descriptors;
 mod entrance;
 mod errands;
 mod goodbye;
+mod lots;
 mod peer;
 mod receive;
 mod serve;

@@ -50,18 +50,26 @@ pub(super) async fn serve(
 ) -> Ended {
     let patience = *server.deadlines();
     let audit = server.gate().audit().clone();
-    let errands = Errands::default();
+    let (errands, turned_away) = (Errands::of_the_let_in(), Errands::of_the_turned_away());
     tokio::spawn(errands.clone().keep_moving());
-    let admission = Admission::new(capacity, errands.clone());
+    tokio::spawn(turned_away.clone().keep_moving());
+    let admission = Admission::new(capacity, errands);
     let entrance = Entrance::new(server);
-    let goodbye = Goodbye::new(errands);
+    let goodbye = Goodbye::new(turned_away);
     let (end, ended) = watch::channel(false);
     let mut ending = pin!(ending);
     let mut idle = pin!(admission.idle(patience.idle));
     let reason = loop {
         tokio::select! {
             () = &mut ending => break Ended::Asked,
-            () = &mut idle => break Ended::Idle,
+            () = &mut idle => {
+                // A process ends with its last thread: nobody would be served until systemd
+                // loses its patience with one that hangs.
+                if goodbye.is_done() {
+                    break Ended::Idle;
+                }
+                idle.set(admission.idle(patience.idle));
+            }
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => match admit(&admission, &stream) {
                     Ok(peer) => {

@@ -12,3 +12,4 @@ mod messages;
 mod raw;
 mod snapshots;
 mod stage;
+mod turned_away;

@@ -47,7 +47,7 @@ impl Drop for Loaded {
 }
 
 #[expect(clippy::mem_forget, reason = "what must not be closed by this process")]
-fn keep_open<T>(load: T) {
+pub(super) fn keep_open<T>(load: T) {
     std::mem::forget(load);
 }
 

@@ -1,0 +1,235 @@
+//! Very many who are not let in, with descriptors in what nobody reads that cannot be closed at
+//! once, or never: the helper serves the others on, and has in the end what it had before.
+
+use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::net::sockopt::{
+    set_socket_linger, set_socket_recv_buffer_size, set_socket_send_buffer_size,
+};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use super::raw::{LONG, keep_open, let_go, send};
+use super::stage::{ALICE, BOB, Stage, as_user, asks, may_be_several_users};
+use crate::authority::simulated::Simulated;
+use crate::server::{Capacity, Ended, Patience};
+
+/// Longer than a test waits.
+const LINGER: Duration = Duration::from_secs(3000);
+/// Many more than could be closed in turn, each with a moment's patience, while the test waits;
+/// and more than the helper has descriptors for.
+const MANY: usize = 2500;
+/// What everybody else is answered within.
+const SOON: Duration = Duration::from_secs(10);
+
+/// What this process has of descriptors, and of threads that wait for others' closing. Threads of
+/// the test's own may wait as well, where the helper was quicker than they.
+fn had() -> (usize, usize) {
+    let open = std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let name = |task: std::io::Result<std::fs::DirEntry>| {
+        std::fs::read_to_string(task.unwrap().path().join("comm")).unwrap_or_default()
+    };
+    (open, tasks.map(name).filter(|name| name == "errand\n").count())
+}
+
+/// Waits until no more is had than before.
+fn as_before(before: (usize, usize)) {
+    let begun = Instant::now();
+    loop {
+        let now = had();
+        if now.0 <= before.0 && now.1 <= before.1 {
+            return;
+        }
+        assert!(begun.elapsed() < LONG, "{before:?} before, and {now:?} now");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Sockets whose last close takes long, of which little is in memory: each is connected to a
+/// listener that accepts nobody, or to what it accepted.
+struct Lingering {
+    listener: TcpListener,
+    kept: Vec<TcpStream>,
+}
+
+impl Lingering {
+    fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        set_socket_recv_buffer_size(&listener, 1).unwrap();
+        Self { listener, kept: Vec::new() }
+    }
+
+    fn one(&mut self) -> OwnedFd {
+        let mut ours = TcpStream::connect(self.listener.local_addr().unwrap()).unwrap();
+        self.kept.push(self.listener.accept().unwrap().0);
+        set_socket_send_buffer_size(&ours, 1).unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let full = loop {
+            if let Err(error) = ours.write(&[0; 1 << 12]) {
+                break error;
+            }
+        };
+        assert_eq!(full.kind(), ErrorKind::WouldBlock);
+        set_socket_linger(&ours, Some(LINGER)).unwrap();
+        ours.into()
+    }
+}
+
+fn may_have_many() -> bool {
+    let limit = getrlimit(Resource::Nofile);
+    let most = limit.maximum.unwrap_or(1 << 16);
+    let many = Rlimit { current: Some(most), ..limit };
+    may_be_several_users() && most >= 1 << 14 && setrlimit(Resource::Nofile, many).is_ok()
+}
+
+/// A helper that has one place a user, which somebody takes.
+fn stage_without_a_place(idle: Duration) -> (Stage, UnixStream) {
+    let patience = Patience { greeting: LINGER, idle, ..Patience::CONTRACT };
+    let capacity = Capacity { connections_of_user: 1, ..Capacity::UNIT };
+    let stage = Stage::with(Simulated::yes(), capacity, patience);
+    let socket = stage.socket();
+    let first = as_user(ALICE, || UnixStream::connect(&socket).unwrap());
+    // It is let in.
+    std::thread::sleep(Duration::from_millis(100));
+    (stage, first)
+}
+
+/// Sends it to who does not let this one in; gives it back when the answer was there before.
+fn is_turned_away(stage: &Stage, with: OwnedFd) -> Option<OwnedFd> {
+    let socket = stage.socket();
+    let stream = as_user(ALICE, || UnixStream::connect(&socket).unwrap());
+    let load = [with];
+    let sent = send(&stream, b"x", &load);
+    let_go(stream);
+    if sent.is_err() {
+        return load.into_iter().next();
+    }
+    let_go(load);
+    None
+}
+
+fn another_is_answered(stage: &Stage) {
+    let begun = Instant::now();
+    asks(BOB, &stage.socket(), async |mut helper| drop(helper.describe(false).await.unwrap()));
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn very_many_that_linger_are_closed_within_seconds_and_end_nobody() {
+    if !may_have_many() {
+        return;
+    }
+    let (stage, first) = stage_without_a_place(LINGER);
+    another_is_answered(&stage);
+    let mut lingering = Lingering::new();
+    let sockets: Vec<_> = (0..MANY).map(|_| lingering.one()).collect();
+    let mut before = had();
+    before.0 -= MANY;
+    let begun = Instant::now();
+    let mut kept = Vec::new();
+    for (at, socket) in sockets.into_iter().enumerate() {
+        kept.extend(is_turned_away(&stage, socket));
+        if at % 500 == 0 {
+            another_is_answered(&stage);
+        }
+    }
+    another_is_answered(&stage);
+    assert!(kept.len() < MANY / 2, "{} were not sent", kept.len());
+    before.0 += kept.len();
+    as_before(before);
+    println!("RESULT {MANY} lingering connections were closed within {:?}", begun.elapsed());
+    drop(first);
+    stage.end();
+    // To close these here would be to wait as well.
+    keep_open(kept);
+}
+
+/// A filesystem whose server never writes back.
+struct NeverWrites {
+    server: Child,
+    folder: tempfile::TempDir,
+}
+
+impl NeverWrites {
+    /// `None` where there is no FUSE.
+    fn mount() -> Option<Self> {
+        if !Path::new("/dev/fuse").exists() {
+            return None;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let mut server = Command::new("python3")
+            .args(["-c", include_str!("never-writes.py")])
+            .arg(folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let here = Self { server, folder };
+        (line == "mounted\n").then_some(here)
+    }
+
+    /// The folder, in the server's own namespace of mounts.
+    fn path(&self) -> PathBuf {
+        let below = self.folder.path().strip_prefix("/").unwrap();
+        Path::new("/proc").join(self.server.id().to_string()).join("root").join(below)
+    }
+
+    /// Leaves changed files in so many connections, which nothing but their writing lets go.
+    fn send_to(&self, socket: &Path, count: usize) -> Child {
+        let mut sender = Command::new("python3")
+            .args(["-c", include_str!("dirty-files.py")])
+            .args([socket, &self.path()])
+            .args([count.to_string(), ALICE.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(sender.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let sent: usize = line.trim().parse().unwrap();
+        assert!(sent > count / 2, "{sent} were sent");
+        sender
+    }
+}
+
+impl Drop for NeverWrites {
+    /// Nobody waits for a server that is gone.
+    fn drop(&mut self) {
+        self.server.kill().unwrap();
+        self.server.wait().unwrap();
+    }
+}
+
+#[test]
+fn very_many_that_are_never_closed_take_nothing_from_others() {
+    let Some(files) = may_have_many().then(NeverWrites::mount).flatten() else { return };
+    let (stage, first) = stage_without_a_place(Duration::from_secs(2));
+    another_is_answered(&stage);
+    let before = had();
+    let mut sender = files.send_to(&stage.socket(), MANY);
+    another_is_answered(&stage);
+    let begun = Instant::now();
+    // One thread hangs. What is not in its hands takes next to nothing.
+    while had().0 > before.0 + 200 {
+        assert!(begun.elapsed() < LONG, "{before:?} before, and {:?} now", had());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(had().1, 1, "something hangs, on one thread");
+    // A helper that ends now would be there as long as its thread, and serve nobody.
+    drop(first);
+    std::thread::sleep(Duration::from_secs(5));
+    another_is_answered(&stage);
+    // Once the server is gone everything goes, and the helper, too.
+    drop(files);
+    drop(sender.stdin.take());
+    sender.wait().unwrap();
+    assert_eq!(stage.ends_by_itself(), Ended::Idle);
+}
