@@ -4,12 +4,13 @@ use banger_proto::roothelper::{Answer, FacilityKind, HelperDescription};
 use banger_proto::{Code, Refusal};
 
 /// What a VM's disks need of the host.
-const FACILITIES: [FacilityKind; 5] = [
+const FACILITIES: [FacilityKind; 6] = [
     FacilityKind::Kernel,
     FacilityKind::DeviceMapper,
     FacilityKind::Loop,
     FacilityKind::UdevRules,
     FacilityKind::Overlays,
+    FacilityKind::Landlock,
 ];
 /// What a VM's disks need polkit to allow, without asking anybody.
 const ACTIONS: [&str; 3] = [

@@ -77,9 +77,11 @@ pub enum FacilityKind {
     Tun,
     /// The folder of overlays.
     Overlays,
+    /// Landlock, behind which filesystems of guests are read.
+    Landlock,
 }
 
-numbers! { FacilityKind, "facility"; Kernel, DeviceMapper, Loop, UdevRules, Tun, Overlays }
+numbers! { FacilityKind, "facility"; Kernel, DeviceMapper, Loop, UdevRules, Tun, Overlays, Landlock }
 
 /// What polkit would say about an action.
 #[derive(Debug, Clone, PartialEq, Eq)]

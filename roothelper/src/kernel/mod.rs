@@ -7,6 +7,7 @@
 
 pub mod device;
 mod devices;
+mod landlock;
 mod linux;
 pub mod network;
 mod overlay;
@@ -67,6 +68,12 @@ pub trait Kernel: Devices + Network + Send + Sync + Debug {
     /// # Errors
     /// What is missing.
     fn tun(&self) -> Seen;
+
+    /// Landlock, behind which filesystems of guests are read.
+    ///
+    /// # Errors
+    /// What is missing.
+    fn landlock(&self) -> Seen;
 
     /// The folder of overlay files, on a filesystem that can hold them.
     ///

@@ -55,6 +55,7 @@ pub(super) fn facility(kernel: &dyn Kernel, release: &Release, kind: FacilityKin
         FacilityKind::Loop => kernel.loop_control(),
         FacilityKind::UdevRules => kernel.udev_rules(),
         FacilityKind::Tun => kernel.tun(),
+        FacilityKind::Landlock => kernel.landlock(),
         FacilityKind::Overlays => kernel.overlay_folder(),
     };
     let available = seen.is_ok();

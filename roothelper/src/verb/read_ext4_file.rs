@@ -4,6 +4,7 @@ use banger_proto::roothelper::Ext4Found;
 use banger_proto::{Code, Refusal};
 
 use super::Host;
+use super::attach_snapshot::LANDLOCK;
 use super::edit::open;
 use crate::audit::Outcome;
 use crate::kernel::device::Access;
@@ -44,12 +45,9 @@ fn refusal(error: NotRead) -> Refusal {
             let (code, message, hint) = of(refused.blame);
             (code, message, refused.chain, hint)
         }
-        NotRead::NotShutIn(chain) => (
-            Code::FailedPrecondition,
-            "the ext4 worker cannot be shut in here",
-            chain,
-            "it needs Landlock and seccomp: boot a kernel that has them",
-        ),
+        NotRead::NotShutIn(chain) => {
+            (Code::FailedPrecondition, "the ext4 worker cannot be shut in here", chain, LANDLOCK)
+        }
         NotRead::NotStarted(error) => (
             Code::Internal,
             "the ext4 worker cannot be started",

@@ -17,6 +17,8 @@ use crate::figure;
 const GROUP: &str = "root helper";
 /// Bytes that are to be left of a quota and of the disk.
 const ROOM: u64 = 1 << 30;
+/// What brings the wall that the helper's worker stands behind.
+const LANDLOCK: &str = "# landlock before the names in `cat /sys/kernel/security/lsm`, as the kernel's option lsm=, and a reboot";
 /// What brings this version's files.
 const INSTALL: &str = "make build && sudo make install   # in banger's sources, of this version";
 
@@ -185,6 +187,7 @@ fn mend(facility: &Facility) -> String {
         FacilityKind::Loop => "sudo modprobe loop",
         FacilityKind::Tun => "sudo modprobe tun",
         FacilityKind::UdevRules => INSTALL,
+        FacilityKind::Landlock => LANDLOCK,
         FacilityKind::Overlays => "sudo journalctl --unit banger-roothelper --lines 20",
     }
     .to_owned()

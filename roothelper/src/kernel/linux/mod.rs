@@ -116,6 +116,10 @@ impl Kernel for Linux {
         Ok("/dev/net/tun".into())
     }
 
+    fn landlock(&self) -> Seen {
+        super::landlock::landlock()
+    }
+
     fn overlay_folder(&self) -> Seen {
         overlays::folder(&self.state)
     }

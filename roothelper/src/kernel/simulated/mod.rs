@@ -145,6 +145,10 @@ impl Kernel for Simulated {
         self.seen("tun")
     }
 
+    fn landlock(&self) -> Seen {
+        self.seen("landlock")
+    }
+
     fn overlay_folder(&self) -> Seen {
         self.seen("overlays")
     }

@@ -17,13 +17,18 @@ use crate::undo::{Done, cannot, undoing};
 use crate::vm_lock::VmLock;
 use crate::{BaseImage, Names, Ownership, Permit, call};
 
+/// How the wall comes that no worker goes without.
+pub(super) const LANDLOCK: &str = "put landlock before what `cat /sys/kernel/security/lsm` prints, \
+    as the kernel's option lsm=landlock,..., and boot anew; or boot a distribution's kernel, which has it";
 /// What it needs of the host, and what helps.
-const NEEDS: [(FacilityKind, &str); 5] = [
+const NEEDS: [(FacilityKind, &str); 6] = [
     (FacilityKind::Kernel, "boot a newer kernel"),
     (FacilityKind::DeviceMapper, "sudo modprobe dm_snapshot"),
     (FacilityKind::Loop, "sudo modprobe loop"),
     (FacilityKind::UdevRules, "install banger's system part anew: sudo make install"),
     (FacilityKind::Overlays, "sudo systemctl restart banger-roothelper.service, which makes it"),
+    // Else it would be made, and nothing in it could be read.
+    (FacilityKind::Landlock, LANDLOCK),
 ];
 
 pub(crate) async fn attach_snapshot(

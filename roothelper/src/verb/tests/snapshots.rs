@@ -154,7 +154,7 @@ fn a_name_that_others_took_a_missing_facility_and_a_full_quota_leave_nothing() {
     stage.kernel.state().foreign.insert(stage.of);
     leaves_nothing(Code::FailedPrecondition);
     stage.kernel.state().foreign.clear();
-    for facility in ["device-mapper", "loop", "udev-rules", "overlays"] {
+    for facility in ["device-mapper", "loop", "udev-rules", "overlays", "landlock"] {
         stage.kernel.state().missing.insert(facility, "it is not there".into());
         let refusal = leaves_nothing(Code::FailedPrecondition);
         assert_eq!(refusal.chain, ["it is not there"]);
