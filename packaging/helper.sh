@@ -120,7 +120,7 @@ uninstall_all() {
     if is_this_computer && [ -x "$helper" ]; then
         if ! "$helper" sweep --all | sed '/ overlays were not meant$/d'; then
             left=1
-            say "what is left is in use, and goes with a restart of this computer; until then the rules stay that keep it from"
+            say "what is left is told above: what is in use goes with a restart of this computer; until then the rules stay that keep it from"
             say "udev and all that udev starts: rm /usr/lib/udev/rules.d/5?-banger-*.rules"
         fi
     fi

@@ -98,15 +98,20 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     }
 }
 
+/// What to do about taps that stay, and all that belongs to them.
+const UNCONFIGURED: &str =
+    "mend the file (man banger-roothelper), then again: sudo banger-roothelper sweep --all";
+
 /// Removes what all users have, and says what became of it.
 fn sweep(include_overlays: bool) -> ExitCode {
     if !rustix::process::geteuid().is_root() {
         complain(&NotServing::NotRoot, "sudo banger-roothelper sweep --all");
         return ExitCode::FAILURE;
     }
-    // What stays is to stay as it was configured.
-    let config = Config::load(Path::new(CONFIG_PATH), 0).unwrap_or_default();
-    let report = match sweep_all(&Linux::default(), config, include_overlays) {
+    // What stays is to stay as it was configured, which nobody guesses.
+    let config = Config::load(Path::new(CONFIG_PATH), 0)
+        .map_err(|error| complain(&NotServing::Config(error), UNCONFIGURED));
+    let report = match sweep_all(&Linux::default(), config.ok(), include_overlays) {
         Ok(report) => report,
         Err(refusal) => {
             let causes = refusal.chain.iter().map(|cause| format!("  because: {cause}\n"));

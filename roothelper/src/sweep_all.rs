@@ -7,6 +7,7 @@ use banger_proto::Refusal;
 use banger_proto::roothelper::{Fate, Interaction, ObjectKind, Sweep, Swept};
 
 use crate::kernel::Kernel;
+use crate::kernel::network::BRIDGE;
 use crate::undo::cannot;
 use crate::verb::{Broom, Wire, failed, remove_all};
 use crate::vm_lock::VmLocks;
@@ -19,12 +20,15 @@ pub(crate) struct Report {
     pub(crate) swept: Vec<(OwnerUid, Swept)>,
     /// Users whose objects could not be listed, and why.
     pub(crate) failed: Vec<(OwnerUid, Refusal)>,
+    /// Bridge and rules are there and may not be as configured: how that is, nobody can say.
+    pub(crate) unconfigured: bool,
 }
 
-/// Removes every user's devices; what guests wrote too, when that is meant.
+/// Removes every user's devices. Without a configuration the bridge and its rules, where taps stay that need them, are left as
+/// they are; what guests wrote too, when that is meant.
 pub(crate) fn sweep_all(
     kernel: &dyn Kernel,
-    config: Config,
+    config: Option<Config>,
     include_overlays: bool,
 ) -> Result<Report, Refusal> {
     let (locks, wire) = (VmLocks::default(), Wire::default());
@@ -44,6 +48,8 @@ pub(crate) fn sweep_all(
     // Bridge and rules, once nobody uses them.
     if taps()?.is_empty() {
         remove_all(kernel).map_err(|error| failed(&error))?;
+    } else {
+        report.unconfigured = config.is_none();
     }
     Ok(report)
 }
@@ -66,6 +72,12 @@ impl Report {
                 refusal.chain.join(": ")
             )?;
         }
+        if self.unconfigured {
+            writeln!(
+                to,
+                "left the bridge {BRIDGE} and its rules as they are: without a configuration it is not known how they should be"
+            )?;
+        }
         Ok(())
     }
 
@@ -75,6 +87,7 @@ impl Report {
             include_overlays || !matches!(swept.object.kind, ObjectKind::Overlay { .. })
         };
         self.failed.is_empty()
+            && !self.unconfigured
             && self.swept.iter().all(|(_, swept)| !meant(swept) || swept.fate == Fate::Removed)
     }
 }
@@ -84,8 +97,14 @@ mod tests {
     use super::*;
     use crate::Ownership;
     use crate::kernel::Devices;
+    use crate::kernel::network::{Bridge, Guest, Rules, Tap};
     use crate::kernel::simulated::Simulated;
     use banger_proto::VmId;
+
+    #[expect(clippy::unnecessary_wraps, reason = "as it is handed on")]
+    fn configured() -> Option<Config> {
+        Some(Config::default())
+    }
 
     fn told(report: &Report) -> String {
         let mut told = Vec::new();
@@ -103,7 +122,7 @@ mod tests {
             of
         });
         kernel.state().devices.get_mut(&made[1]).unwrap().open = 1;
-        let report = sweep_all(&kernel, Config::default(), false).unwrap();
+        let report = sweep_all(&kernel, configured(), false).unwrap();
         let lines = told(&report);
         assert_eq!(lines.lines().count(), 4, "{lines}");
         let gone = format!("removed banger-u1000-{0} of VM {0} of uid 1000", made[0].vm);
@@ -111,12 +130,12 @@ mod tests {
         assert!(lines.contains("of uid 1001: a program has it open"), "{lines}");
         assert!(!report.is_complete(false));
         kernel.state().devices.get_mut(&made[1]).unwrap().open = 0;
-        let report = sweep_all(&kernel, Config::default(), false).unwrap();
+        let report = sweep_all(&kernel, configured(), false).unwrap();
         assert!(report.is_complete(false) && !report.is_complete(true), "{report:?}");
         assert!(kernel.state().devices.is_empty() && kernel.state().overlays.len() == 2);
-        assert!(sweep_all(&kernel, Config::default(), true).unwrap().is_complete(true));
+        assert!(sweep_all(&kernel, configured(), true).unwrap().is_complete(true));
         assert!(kernel.state().overlays.is_empty());
-        assert_eq!(told(&sweep_all(&kernel, Config::default(), true).unwrap()), "");
+        assert_eq!(told(&sweep_all(&kernel, configured(), true).unwrap()), "");
     }
 
     #[test]
@@ -130,9 +149,38 @@ mod tests {
         // The first two steps of all list the users, the third is about the first of them.
         let now = kernel.state().steps;
         kernel.state().failing.insert(now + 3);
-        let report = sweep_all(&kernel, Config::default(), false).unwrap();
+        let report = sweep_all(&kernel, configured(), false).unwrap();
         assert!(!report.is_complete(false));
         assert!(told(&report).contains("left all of uid 1000: cannot list devices: "));
         assert!(!kernel.state().devices.contains_key(&made[1]));
+    }
+
+    #[test]
+    fn without_a_configuration_what_follows_from_it_is_left_and_told() {
+        let kernel = Simulated::default();
+        let guests = [0, 1].map(|at| Guest {
+            ownership: Ownership { uid: OwnerUid::new(1000).unwrap(), vm: VmId::random() },
+            address: Config::default().pool.guest(at),
+        });
+        let was = Rules { pool: Config::default().pool, nat: true, guests: guests.to_vec() };
+        {
+            let cables = &mut kernel.state().cables;
+            (cables.bridge, cables.rules) = (Bridge::Ours, Some(was.clone()));
+            let taps = guests.iter().zip([(7, false), (8, true)]);
+            cables.taps.extend(taps.map(|(&guest, (index, open))| Tap { guest, index, open }));
+        }
+        kernel.make_device(guests[0].ownership).unwrap();
+        let report = sweep_all(&kernel, None, false).unwrap();
+        assert!(!report.is_complete(false));
+        let lines = told(&report);
+        assert!(lines.contains("left the bridge banger0 and its rules as they are"), "{lines}");
+        assert!(kernel.state().devices.is_empty() && kernel.state().cables.taps.len() == 1);
+        assert_eq!(kernel.state().cables.rules, Some(was));
+        // Where nobody needs them any more, nothing has to be known.
+        kernel.state().cables.taps[0].open = false;
+        let report = sweep_all(&kernel, None, false).unwrap();
+        assert!(report.is_complete(false), "{}", told(&report));
+        let state = kernel.state();
+        assert!(state.cables.rules.is_none() && state.cables.bridge == Bridge::Missing);
     }
 }

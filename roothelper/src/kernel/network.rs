@@ -125,6 +125,24 @@ pub struct NetworkError {
     pub source: io::Error,
 }
 
+/// Something of somebody else's that has a name of ours: it is left alone.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+pub struct Foreign {
+    /// What is there.
+    pub what: String,
+    /// Who wants to know more, or to have it gone, types this.
+    pub commands: String,
+}
+
+impl NetworkError {
+    /// Whether something of somebody else's is in the way.
+    #[must_use]
+    pub fn foreign(&self) -> Option<&Foreign> {
+        self.source.get_ref()?.downcast_ref()
+    }
+}
+
 /// Linux's network, as far as the helper needs it. Whoever changes it holds the one lock that the server has for that.
 pub trait Network: Send + Sync + Debug {
     /// What is there.
@@ -162,6 +180,12 @@ pub trait Network: Send + Sync + Debug {
     /// # Errors
     /// What the kernel refuses; that it is not there is fine.
     fn remove_tap(&self, tap: Tap) -> Result<(), NetworkError>;
+
+    /// Removes a tap that nobody has open: in one step, so that nobody opens it meanwhile. `false` when somebody has.
+    ///
+    /// # Errors
+    /// What the kernel refuses; that it is not there is fine.
+    fn remove_idle_tap(&self, tap: Tap) -> Result<bool, NetworkError>;
 
     /// Removes bridge and rules, which must have no taps any more. A bridge that is not ours stays.
     ///

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use banger_proto::Refusal;
 use banger_proto::roothelper::Change;
 
-use super::network::{Step, Wire, alone, carry_out, look, rules_for, tap_of};
+use super::network::{Step, Wire, alone, carry_out, failed, look, rules_for, tap_of};
 use crate::kernel::Kernel;
 use crate::kernel::network::{Bridge, Rules, Wiring};
 use crate::{Config, Ownership, Permit, call};
@@ -38,6 +38,25 @@ pub(super) fn detach(
     // A step that fails sets nothing back: what is gone is gone, and the next call does the rest.
     carry_out(kernel, &steps, &rules)?;
     Ok(change)
+}
+
+/// The same of a VM whose tap nobody has open; `None` when somebody has, as it is just then. Without a configuration, which
+/// the rules follow from, these stay as they are: what they say of a tap that is gone lets nobody do anything.
+pub(super) fn detach_unused(
+    kernel: &dyn Kernel,
+    config: Option<Config>,
+    ownership: Ownership,
+) -> Result<Option<Change>, Refusal> {
+    let tap = tap_of(&look(kernel)?, ownership);
+    if let Some(tap) = tap
+        && !kernel.remove_idle_tap(tap).map_err(|error| failed(&error))?
+    {
+        return Ok(None);
+    }
+    if let Some(config) = config {
+        detach(kernel, config, ownership)?;
+    }
+    Ok(Some(if tap.is_some() { Change::Removed } else { Change::None }))
 }
 
 /// The tap goes first: without its rules it would only be mute. Where there is no tap any more, since its owner gave it up,

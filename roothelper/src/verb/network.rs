@@ -49,8 +49,14 @@ pub(super) fn look(kernel: &dyn Kernel) -> Result<Wiring, Refusal> {
 }
 
 pub(crate) fn failed(error: &NetworkError) -> Refusal {
-    Refusal::from_error(Code::Internal, error)
+    if let Some(foreign) = error.foreign() {
+        return Refusal::from_error(Code::FailedPrecondition, error).hint(&*foreign.commands);
+    }
+    Refusal::from_error(Code::Internal, error).hint(NOT_DONE)
 }
+
+/// Who can tell what the kernel does not.
+const NOT_DONE: &str = "sudo journalctl --unit banger-roothelper --lines 20, and sudo dmesg";
 
 /// Does the steps of a plan. When one fails, the rules are set back to what they were; what that leaves is told.
 pub(super) fn carry_out(
@@ -73,6 +79,8 @@ pub(super) fn carry_out(
         };
         let Err(error) = done else { continue };
         let mut refusal = failed(&error);
+        // What is not ours was not changed.
+        let changed = changed && error.foreign().is_none();
         if let Some(left) = changed.then(|| kernel.set_rules(before).err()).flatten() {
             refusal
                 .chain
@@ -99,7 +107,9 @@ pub(super) fn check_bridge(wiring: &Wiring, pool: Pool) -> Result<(), Refusal> {
         let message =
             format!("this host has an interface {BRIDGE} that the root helper did not make");
         return Err(Refusal {
-            hint: format!("ip -details link show {BRIDGE}; then rename or remove it"),
+            hint: format!(
+                "ip -details link show {BRIDGE}; if nobody needs it: sudo ip link delete {BRIDGE}"
+            ),
             ..Refusal::new(Code::FailedPrecondition, message)
         });
     }

@@ -7,7 +7,7 @@ use banger_proto::roothelper::{
 };
 use banger_proto::{Refusal, VmId};
 
-use super::detach_network::detach as detach_network;
+use super::detach_network::detach_unused;
 use super::detach_snapshot::detach;
 use super::discard_overlay::discard;
 use super::list_objects::objects;
@@ -24,6 +24,7 @@ pub(crate) async fn sweep(
     let (caller, call::Sweep(request)) = permit.into_parts();
     waiting(move || {
         let Host { kernel, config, locks, .. } = host;
+        let config = Some(config);
         let broom = Broom { kernel: &*kernel, locks: &locks, wire: &wire, config };
         broom.sweep_user(caller.uid(), &request)
     })
@@ -36,7 +37,8 @@ pub(crate) struct Broom<'a> {
     pub(crate) kernel: &'a dyn Kernel,
     pub(crate) locks: &'a VmLocks,
     pub(crate) wire: &'a Wire,
-    pub(crate) config: Config,
+    /// None where it cannot be read: what follows from it stays as it is.
+    pub(crate) config: Option<Config>,
 }
 
 /// Why something stays that was meant.
@@ -105,7 +107,11 @@ impl Broom<'_> {
             }
             ObjectKind::Tap { .. } => {
                 let _alone = self.wire.blocking_lock();
-                detach_network(self.kernel, self.config, lock.of())
+                match detach_unused(self.kernel, self.config, lock.of()) {
+                    Ok(None) => return Fate::Stays(OPEN.to_owned()),
+                    Ok(Some(change)) => Ok(change),
+                    Err(refusal) => Err(refusal),
+                }
             }
             ObjectKind::Overlay { .. } | ObjectKind::Loop { .. } => {
                 discard(self.kernel, lock).map(|discarded| discarded.change)
@@ -154,7 +160,7 @@ mod tests {
         uid: OwnerUid,
         request: &Sweep,
     ) -> Result<Vec<Swept>, Refusal> {
-        let (wire, config) = (Wire::default(), Config::default());
+        let (wire, config) = (Wire::default(), Some(Config::default()));
         Broom { kernel, locks, wire: &wire, config }.sweep_user(uid, request)
     }
 
@@ -270,6 +276,47 @@ mod tests {
         let left: Vec<_> = state.cables.taps.iter().map(|tap| tap.guest).collect();
         assert_eq!(left, [guest(1), guest(2)]);
         assert_eq!(state.cables.rules.as_ref().unwrap().guests, left);
+    }
+
+    /// A user's tap that nobody has open, beside another one.
+    fn wired(kernel: &Simulated) -> [Guest; 2] {
+        let guests = [0, 1].map(|at| Guest {
+            ownership: Ownership { uid: OwnerUid::new(1000).unwrap(), vm: VmId::random() },
+            address: Config::default().pool.guest(at),
+        });
+        let cables = &mut kernel.state().cables;
+        cables.bridge = Bridge::Ours;
+        let taps = guests.iter().zip(7..).map(|(&guest, index)| Tap { guest, index, open: false });
+        cables.taps.extend(taps);
+        guests
+    }
+
+    #[test]
+    fn a_tap_that_is_opened_between_the_look_and_the_end_stays() {
+        let (kernel, locks) = (Simulated::default(), VmLocks::default());
+        let [late, idle] = wired(&kernel);
+        kernel.state().cables.opened_late = Some(7);
+        let uid = late.ownership.uid;
+        let swept = sweep_user(&kernel, &locks, uid, &request(&[], false, true)).unwrap();
+        let mut told = fates(&swept);
+        told.sort_by_key(|fate| fate.0 != late.ownership.vm);
+        assert_eq!(told, [(late.ownership.vm, 't', OPEN), (idle.ownership.vm, 't', "")]);
+        let state = kernel.state();
+        assert_eq!(state.cables.taps, [Tap { guest: late, index: 7, open: true }]);
+        assert_eq!(state.cables.rules.as_ref().unwrap().guests, [late]);
+    }
+
+    #[test]
+    fn without_a_configuration_taps_go_and_rules_stay_as_they_are() {
+        let (kernel, locks) = (Simulated::default(), VmLocks::default());
+        let [first, kept] = wired(&kernel);
+        let broom = Broom { kernel: &kernel, locks: &locks, wire: &Wire::default(), config: None };
+        let uid = first.ownership.uid;
+        let swept = broom.sweep_user(uid, &request(&[kept.ownership], false, true)).unwrap();
+        assert_eq!(fates(&swept), [(first.ownership.vm, 't', "")]);
+        let state = kernel.state();
+        assert_eq!(state.cables.taps.len(), 1);
+        assert!(state.cables.rules.is_none() && state.cables.pool.is_none());
     }
 
     #[test]

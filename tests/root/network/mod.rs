@@ -9,6 +9,7 @@ macro_rules! alone {
     };
 }
 
+mod foreign;
 mod frame;
 mod killed;
 mod life;

@@ -24,7 +24,7 @@ use super::frame::Frame;
 use super::place::{ANN, BEN, Card, name, sh};
 
 /// A helper that serves.
-struct Helper {
+pub(super) struct Helper {
     _folder: tempfile::TempDir,
     socket: PathBuf,
     end: Option<oneshot::Sender<()>>,
@@ -36,7 +36,7 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 impl Helper {
-    fn new(config: Config) -> Self {
+    pub(super) fn new(config: Config) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("s");
         let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
@@ -56,7 +56,7 @@ impl Helper {
         Self { _folder: folder, socket, end: Some(end), served: Some(served) }
     }
 
-    fn attach(&self, uid: u32, vm: VmId) -> Result<AttachedNetwork, Refusal> {
+    pub(super) fn attach(&self, uid: u32, vm: VmId) -> Result<AttachedNetwork, Refusal> {
         ask(uid, &self.socket, |mut helper| async move { helper.attach_network(of(vm)).await })
     }
 

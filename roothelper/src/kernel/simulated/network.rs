@@ -20,6 +20,8 @@ pub struct Cables {
     pub routes: Vec<Route>,
     /// Whether packets are forwarded.
     pub forwarding: bool,
+    /// The tap that somebody opens just before it would be removed.
+    pub opened_late: Option<u32>,
     /// What the rules say, when there are any.
     pub rules: Option<Rules>,
     /// What does not succeed any more, by its name; each time it is tried one is used up.
@@ -36,6 +38,7 @@ impl Default for Cables {
             taps: Vec::new(),
             routes: Vec::new(),
             forwarding: true,
+            opened_late: None,
             rules: None,
             failing: Vec::new(),
             index: 1,
@@ -107,6 +110,18 @@ impl Network for Simulated {
         let cables = &mut self.doing("remove_tap")?.cables;
         cables.taps.retain(|there| there.index != tap.index);
         Ok(())
+    }
+
+    fn remove_idle_tap(&self, tap: Tap) -> Result<bool, NetworkError> {
+        let cables = &mut self.doing("remove_idle_tap")?.cables;
+        for there in &mut cables.taps {
+            there.open |= cables.opened_late == Some(there.index);
+        }
+        let is_open = cables.taps.iter().any(|there| there.index == tap.index && there.open);
+        if !is_open {
+            cables.taps.retain(|there| there.index != tap.index);
+        }
+        Ok(!is_open)
     }
 
     fn remove_network(&self) -> Result<(), NetworkError> {

@@ -136,7 +136,8 @@ fn make(
             }
             let name = Names::of(of).dm_name;
             refusal.hint(format!(
-                "a device that is not banger's has its name: sudo dmsetup info {name}"
+                "a device that is not banger's has its name: sudo dmsetup info {name}; if nobody needs it: \
+                 sudo dmsetup remove {name}"
             ))
         })?;
         undo.did(Done::Device(of));

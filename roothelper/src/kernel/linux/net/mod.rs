@@ -16,7 +16,7 @@ use std::io;
 use super::netlink::{Netlink, NetlinkError, Protocol};
 use super::{Linux, nft};
 use crate::kernel::network::{
-    BRIDGE, Bridge, Guest, Network, NetworkError, Rules, Tap, Wiring, hardware,
+    BRIDGE, Bridge, Foreign, Guest, Network, NetworkError, Rules, Tap, Wiring, hardware,
 };
 use crate::{OwnerUid, Pool};
 
@@ -65,6 +65,19 @@ fn plug_in(
     port::join(netlink, tap, bridge(links)?.index, guest.hardware())
         .doing("make the tap a port of the bridge")?;
     link::up(netlink, tap, libc::IFF_NOARP as u32).doing("bring the tap up")
+}
+
+/// Why there is no tap, where it is that its name is taken.
+fn taken(error: io::Error, name: &str) -> io::Error {
+    if error.raw_os_error() != Some(libc::EBUSY) {
+        return error;
+    }
+    io::Error::other(Foreign {
+        what: format!("this host has an interface {name} that is no tap of the root helper's"),
+        commands: format!(
+            "ip -details link show {name}; if nobody needs it: sudo ip link delete {name}"
+        ),
+    })
 }
 
 impl Network for Linux {
@@ -121,7 +134,9 @@ impl Network for Linux {
         let mut netlink = route()?;
         let name = crate::Names::of(guest.ownership).tap;
         // Until it is kept, it goes with this descriptor, whatever ends us; and nobody else can open it before.
-        let tap = tun::Tap::make(&name, guest.ownership.uid).doing("make the tap")?;
+        let tap = tun::Tap::make(&name, guest.ownership.uid)
+            .map_err(|error| taken(error, &name))
+            .doing("make the tap")?;
         let links = link::list(&mut netlink).doing("list the host's interfaces")?;
         let made = links.iter().find(|link| link.name == name);
         let missing = || io::Error::from(io::ErrorKind::NotFound);
@@ -140,6 +155,16 @@ impl Network for Linux {
 
     fn remove_tap(&self, tap: Tap) -> Result<(), NetworkError> {
         link::remove(&mut route()?, tap.index).doing("remove the tap")
+    }
+
+    fn remove_idle_tap(&self, tap: Tap) -> Result<bool, NetworkError> {
+        // One process has a tap at a time: while we have it nobody else does.
+        let name = crate::Names::of(tap.guest.ownership).tap;
+        let _held = match tun::Tap::take(&name) {
+            Err(error) if error.raw_os_error() == Some(libc::EBUSY) => return Ok(false),
+            taken => taken.doing("take the tap")?,
+        };
+        self.remove_tap(tap).map(|()| true)
     }
 
     fn remove_network(&self) -> Result<(), NetworkError> {

@@ -6,9 +6,10 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use crate::OwnerUid;
 use crate::kernel::linux::control;
 
-/// `IFF_TAP`, `IFF_NO_PI`, `IFF_VNET_HDR`, `IFF_TUN_EXCL`: frames, bare but for the header that says what a VMM's card left
-/// to do, of an interface that is not there yet.
-const FLAGS: u16 = 0x0002 | 0x1000 | 0x4000 | 0x8000;
+/// `IFF_TAP`, `IFF_NO_PI`, `IFF_VNET_HDR`: frames, bare but for the header that says what a VMM's card left to do.
+const FLAGS: u16 = 0x0002 | 0x1000 | 0x4000;
+/// `IFF_TUN_EXCL`: of an interface that is not there yet.
+const EXCLUSIVE: u16 = 0x8000;
 
 /// `struct ifreq`: a name, and of what follows the flags.
 #[repr(C, align(8))]
@@ -25,8 +26,20 @@ pub(super) struct Tap(OwnedFd);
 impl Tap {
     /// Makes one that this user may open later.
     pub(super) fn make(name: &str, owner: OwnerUid) -> io::Result<Self> {
+        let tap = Self::open(name, FLAGS | EXCLUSIVE)?;
+        tap.set(libc::TUNSETOWNER, owner.get())?;
+        Ok(tap)
+    }
+
+    /// Opens one that nobody has open (`EBUSY`): as long as this is there, nobody else can. Where there is none of the
+    /// name, one is made that goes with this.
+    pub(super) fn take(name: &str) -> io::Result<Self> {
+        Self::open(name, FLAGS)
+    }
+
+    fn open(name: &str, flags: u16) -> io::Result<Self> {
         let control = control("/dev/net/tun", (10, 200)).map_err(io::Error::other)?;
-        let mut request = Request { name: [0; _], flags: FLAGS, rest: [0; _] };
+        let mut request = Request { name: [0; _], flags, rest: [0; _] };
         // With a zero behind the name, which ends it.
         if name.is_empty() || name.len() >= request.name.len() {
             return Err(io::ErrorKind::InvalidInput.into());
@@ -42,9 +55,7 @@ impl Tap {
         if said != 0 {
             return Err(io::Error::last_os_error());
         }
-        let tap = Self(control);
-        tap.set(libc::TUNSETOWNER, owner.get())?;
-        Ok(tap)
+        Ok(Self(control))
     }
 
     /// Lets it stay.
@@ -68,7 +79,7 @@ mod tests {
         assert_eq!(size_of::<Request>(), size_of::<libc::ifreq>());
         assert_eq!(align_of::<Request>(), align_of::<libc::ifreq>());
         let flags = libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR | libc::IFF_TUN_EXCL;
-        assert_eq!(i32::from(FLAGS), flags);
+        assert_eq!(i32::from(FLAGS | EXCLUSIVE), flags);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::io;
 
 use super::netlink::{Attributes, Message, Netlink, NetlinkError};
-use crate::kernel::network::Rules;
+use crate::kernel::network::{Foreign, Rules};
 use ruleset::ruleset;
 use table::{Element, SETS, Set, Table};
 
@@ -97,12 +97,22 @@ fn mark(netfilter: &mut Netlink, family: u8) -> Result<Option<String>, NetlinkEr
     Ok(netfilter.list(&message(GETTABLE, 0, family), read)?.into_iter().next())
 }
 
+/// What is said of a table that has our name.
+fn foreign(family: u8) -> Foreign {
+    let family = if family == ruleset::BRIDGE { "bridge" } else { "inet" };
+    Foreign {
+        what: format!("there is a table `{NAME}` that is not banger's among those of `{family}`"),
+        commands: format!(
+            "sudo nft list table {family} {NAME}; if nobody needs it: sudo nft delete table {family} {NAME}"
+        ),
+    }
+}
+
 /// Whether a table is there as it is wanted. An error when there is one of its name that is not ours.
 fn seen(netfilter: &mut Netlink, table: &Table) -> Result<bool, NetlinkError> {
     let Some(mark) = mark(netfilter, table.family)? else { return Ok(false) };
     if !ruleset::is_mark(&mark) {
-        let words = "there is a table `banger` that is not banger's: nft list tables";
-        return Err(io::Error::other(words).into());
+        return Err(io::Error::other(foreign(table.family)).into());
     }
     let read = |body: &[u8]| {
         let all = Attributes::after(body, 4);
