@@ -7,6 +7,7 @@ mod crowd;
 mod descriptors;
 mod exhausted;
 mod identity;
+mod leaving;
 mod life;
 mod messages;
 mod raw;
