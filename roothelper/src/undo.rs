@@ -104,20 +104,20 @@ pub(crate) fn undoing<T>(
     }
 }
 
+/// What helps where the host's disk has no block or no inode left.
+const NO_ROOM: &str = "make room in /var/lib/banger's filesystem: df -h, and df -i, show it";
+
 /// For `map_err` behind each step.
 pub(crate) fn cannot(what: &'static str) -> impl FnOnce(io::Error) -> Refusal {
     move |error| {
         use io::ErrorKind::{QuotaExceeded, ResourceBusy, StorageFull};
-        let code = match error.kind() {
-            StorageFull | QuotaExceeded => Code::ResourceExhausted,
-            ResourceBusy => Code::FailedPrecondition,
-            _ => Code::Internal,
+        let (code, hint) = match error.kind() {
+            StorageFull | QuotaExceeded => (Code::ResourceExhausted, NO_ROOM),
+            ResourceBusy => (Code::FailedPrecondition, ""),
+            _ => (Code::Internal, ""),
         };
-        Refusal {
-            message: format!("cannot {what}"),
-            chain: vec![error.to_string()],
-            ..Refusal::new(code, "")
-        }
+        let refusal = Refusal { chain: vec![error.to_string()], ..Refusal::new(code, "") };
+        Refusal { message: format!("cannot {what}"), ..refusal.hint(hint) }
     }
 }
 
@@ -140,6 +140,14 @@ mod tests {
             Err::<(), _>(Refusal::new(Code::Internal, "no"))
         })
         .unwrap_err()
+    }
+
+    #[test]
+    fn a_full_disk_is_told_with_what_helps() {
+        let refusal = cannot("make it")(io::ErrorKind::StorageFull.into());
+        assert_eq!(refusal.code, Code::ResourceExhausted);
+        assert_eq!((refusal.message.as_str(), refusal.hint.as_str()), ("cannot make it", NO_ROOM));
+        assert_eq!(cannot("make it")(io::Error::other("no")).hint, "");
     }
 
     #[test]

@@ -31,6 +31,9 @@ const NEEDS: [(FacilityKind, &str); 6] = [
     (FacilityKind::Landlock, LANDLOCK),
 ];
 
+/// Bytes without which a disk is full.
+const LEAST: u64 = 1 << 20;
+
 pub(crate) async fn attach_snapshot(
     permit: Permit<call::AttachSnapshot>,
     host: Host,
@@ -145,6 +148,10 @@ fn make(
         kernel.load_table(of, &table).map_err(|error| match error.kind() {
             // It was cut off just now: the device would reach beyond it.
             std::io::ErrorKind::InvalidInput => changed(),
+            // The kernel has begun to write the overlay, and says the same of a full disk and of a broken one.
+            _ if kernel.overlay_space().is_ok_and(|free| free < LEAST) => {
+                cannot("make a snapshot of the base image")(std::io::ErrorKind::StorageFull.into())
+            }
             _ => cannot("make a snapshot of the base image")(error),
         })?;
         kernel.resume_device(of).map_err(cannot("start the VM's device"))?;
