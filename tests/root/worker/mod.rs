@@ -18,3 +18,4 @@ mod reading;
 mod verbs;
 mod walls;
 mod writing;
+mod wrong;
