@@ -1,21 +1,27 @@
 //! What needs a whole system: each test runs in a machine of its own, which goes on from saved memory.
 
 mod asking;
+mod bad_inputs;
 mod doctor;
 mod editing;
 mod files;
 mod firecracker;
 mod guest;
 mod helper;
+mod hygiene;
 mod kernel;
 mod kills;
 mod limits;
 mod login;
 mod owning;
 mod packaging;
+#[expect(dead_code, reason = "the helper's own tests need more of it")]
+#[path = "../../roothelper/src/server/tests/raw.rs"]
+mod raw;
 mod snapshot;
 mod system;
 mod times;
+mod trace;
 mod truth;
 mod vm;
 
