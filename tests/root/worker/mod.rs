@@ -13,6 +13,8 @@ macro_rules! as_root {
 mod cost;
 mod hostile;
 mod killed;
+mod large_log;
+mod leaving;
 mod place;
 mod reading;
 mod verbs;

@@ -29,14 +29,14 @@ use tokio::sync::oneshot;
 
 use super::place::{Place, file, path, small_filesystem};
 
-const ANN: u32 = 12_345;
-const BEN: u32 = 12_346;
+pub(super) const ANN: u32 = 12_345;
+pub(super) const BEN: u32 = 12_346;
 const NEVER: Interaction = Interaction::Never;
 
 /// A helper that serves, with workers that do what a scenario says.
-struct Helper {
+pub(super) struct Helper {
     folder: tempfile::TempDir,
-    kernel: Arc<Simulated>,
+    pub(super) kernel: Arc<Simulated>,
     log: Kept,
     base: NamedTempFile,
     end: Option<oneshot::Sender<()>>,
@@ -45,7 +45,7 @@ struct Helper {
 }
 
 impl Helper {
-    fn with(scenario: &str, image: &[u8]) -> Self {
+    pub(super) fn with(scenario: &str, image: &[u8]) -> Self {
         let mut place = Place::new(&[]);
         // One that never answers is waited for to the end.
         if scenario == "wait" {
@@ -75,7 +75,7 @@ impl Helper {
         Self { folder, kernel, log, base, end, served, _place: place }
     }
 
-    fn asks<T: Send, F: Future<Output = T>>(
+    pub(super) fn asks<T: Send, F: Future<Output = T>>(
         &self,
         uid: u32,
         question: impl FnOnce(RootHelper) -> F + Send,
@@ -96,14 +96,14 @@ impl Helper {
         self.folder.path().join("s")
     }
 
-    fn attach(&self, vm: VmId) -> Snapshot {
+    pub(super) fn attach(&self, vm: VmId) -> Snapshot {
         let base: Arc<OwnedFd> = Arc::new(std::fs::File::open(self.base.path()).unwrap().into());
         let request =
             AttachSnapshot { vm, interaction: NEVER, create_overlay: true, free_bytes: 0 };
         self.asks(ANN, |helper| async move { helper.attach_snapshot(request, base).await }).unwrap()
     }
 
-    fn detach(&self, vm: VmId) -> Result<Change, Refusal> {
+    pub(super) fn detach(&self, vm: VmId) -> Result<Change, Refusal> {
         let request = DetachSnapshot { vm, diskseq: None, interaction: NEVER };
         self.asks(ANN, |mut helper| async move { helper.detach_snapshot(request).await })
     }
@@ -116,7 +116,7 @@ impl Helper {
         found.map(|mut found| found.remove(0))
     }
 
-    fn read(&self, device: DeviceHandle, at: &str) -> Result<Vec<u8>, Refusal> {
+    pub(super) fn read(&self, device: DeviceHandle, at: &str) -> Result<Vec<u8>, Refusal> {
         self.read_as(ANN, device, at).map(|found| match found {
             Ext4Found::File { content, .. } => content,
             other => panic!("{at}: {other:?}"),
@@ -130,7 +130,7 @@ impl Helper {
     }
 
     /// The log's words about how calls ended.
-    fn ends(&self) -> Vec<(Outcome, String)> {
+    pub(super) fn ends(&self) -> Vec<(Outcome, String)> {
         let ended = |entry: Entry| match entry.decision {
             Decision::Ended(outcome) => {
                 assert!(entry.vm.is_some() && entry.device.is_some(), "{entry:?}");
@@ -141,7 +141,7 @@ impl Helper {
         self.log.entries().into_iter().filter_map(ended).collect()
     }
 
-    fn end(mut self) {
+    pub(super) fn end(mut self) {
         drop(self.end.take());
         assert_eq!(self.served.take().unwrap().join().unwrap(), Ended::Asked);
     }
