@@ -8,6 +8,8 @@ need_cargo
 need_packages build test
 cargo fmt --check
 cargo fmt --check --manifest-path bench/Cargo.toml
+# bangerd's build compiles it, and cargo does not know of it.
+rustfmt --check --edition 2024 guest/src/main.rs
 cargo clippy --workspace --all-targets --locked -- -D warnings
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
 shellcheck --external-sources scripts/*.sh packaging/*.sh tests/testbed/recipe/*.sh .ci/run
