@@ -17,6 +17,7 @@ mod figure;
 pub mod garbage;
 pub mod guest;
 pub mod image;
+mod initrd;
 pub mod keys;
 mod log;
 mod names;

@@ -25,6 +25,10 @@ if open(boot["kernel_image_path"], "rb").read(4) != b"\x7fELF":
 drives = [open(drive["path_on_host"], "rb+", buffering=0) for drive in told["drives"]]
 say = lambda text: (sys.stdout.write(text + "\r\n"), sys.stdout.flush())
 say("fake guest boots with " + boot["boot_args"])
+if "initrd_path" in boot:
+    content = open(boot["initrd_path"], "rb").read()
+    say("fake guest has %s of %d bytes, with %s" % (boot["initrd_path"], len(content),
+        " ".join(word for word in ("virtio_mmio.ko", "banger-init") if word.encode() in content)))
 for card in told["network-interfaces"]:
     import wire
     tap = os.open("/dev/net/tun", os.O_RDWR)

@@ -90,6 +90,32 @@ fn what_has_no_owner_is_told_and_then_removed_and_nothing_else() {
     place.owner.ok(["vm", "start", "old"]);
 }
 
+#[test]
+fn of_what_was_unpacked_for_another_vmm_what_is_not_in_use_is_removed() {
+    let Some(place) = Place::with_image() else { return };
+    let image = place.owner.images().join("tiny");
+    let at = |name: &str| image.join(name);
+    for name in ["vmlinux", "vmlinux.json", "vmlinux.initrd", ".new-vmlinux", ".new-vmlinux.initrd"]
+    {
+        place.owner.write(&at(name), &[1; 8192]);
+    }
+    place.owner.write(&at("vmlinux.json"), br#"{"made_from":"1","boots":"made"}"#);
+    let removed = |found: &[[String; 4]]| {
+        let mut names: Vec<_> =
+            found.iter().map(|found| found[1].rsplit('/').next().unwrap().to_owned()).collect();
+        names.sort_unstable();
+        names
+    };
+    let told = gc(&place, &["--dry-run"]);
+    assert_eq!(removed(&told), [".new-vmlinux", ".new-vmlinux.initrd"], "{told:?}");
+    // One that boots by itself now has an initial RAM disk of before.
+    place.owner.write(&at("vmlinux.json"), br#"{"made_from":"1","boots":"alone"}"#);
+    gc(&place, &[]);
+    assert!(!at("vmlinux.initrd").exists() && !at(".new-vmlinux").exists());
+    assert!(at("vmlinux").exists() && at("vmlinux.json").exists() && at("initrd").exists());
+    assert_eq!(gc(&place, &["--dry-run"]), Vec::<[String; 4]>::new());
+}
+
 /// A process that looks like a VMM of this VM.
 fn vmm(place: &Place, folder: &Path) -> Child {
     let path = place.owner.home().join("qemu-system-x86_64");

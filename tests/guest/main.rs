@@ -7,6 +7,7 @@ mod parallel;
 mod patched;
 mod run;
 mod shares;
+mod unpacked;
 mod ways;
 
 use banger_tests::guest_image as image;

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::owner::{self, Owner};
+use crate::unpacked::Kernel;
 use crate::{debian, root, skip, tiny};
 
 /// What the contrary image calls itself.
@@ -52,6 +53,11 @@ fn debian_tar() -> Option<(PathBuf, PathBuf, File)> {
     lock.lock().unwrap();
     let tar = debian::tar(&account, &cache)?;
     Some((tar, cache, lock))
+}
+
+/// The kernel of the guests, with its modules; `None`, with the skip noted, where no guest can be had.
+pub fn kernel() -> Option<Kernel> {
+    debian_tar().map(|(tar, _, _lock)| Kernel::from(&tar))
 }
 
 /// An owner whose only image is the wanted one; `None`, with the skip noted, where no

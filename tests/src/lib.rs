@@ -19,6 +19,7 @@ mod skip;
 pub mod small_disk;
 pub mod testbed;
 pub mod tiny;
+pub mod unpacked;
 pub mod wrong;
 
 use std::path::{Path, PathBuf};

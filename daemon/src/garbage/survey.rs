@@ -16,6 +16,7 @@ use crate::spawn::ProcessId;
 use crate::store::{
     DocumentError, GONE, ImageFiles, ImageRecord, Images, NEW, VmRecord, Vms, read,
 };
+use crate::vmlinux::Unpacked;
 
 /// Seconds after which a temporary file that nobody claims is nobody's: those of the
 /// state folder itself are written in milliseconds.
@@ -109,7 +110,8 @@ fn images(images: &Images, files: &mut Vec<FoundFile>) {
 /// The files of an image that its record does not speak of.
 fn image_parts(image: &ImageFiles, record: &ImageRecord) -> Vec<FoundFile> {
     let mut wanted = vec![image.record(), image.rootfs(), image.kernel()];
-    let mut spare = Vec::new();
+    wanted.extend(Unpacked::files(image));
+    let mut spare = vec![image.vmlinux_initrd()];
     for (path, is_wanted) in
         [(image.initrd(), record.has_initrd), (image.work_seed(), record.work_seed_mib != 0)]
     {

@@ -32,6 +32,8 @@ pub(super) struct Booting {
     /// Release of the kernel; empty when it is not known.
     pub(super) kernel_release: String,
     pub(super) has_initrd: bool,
+    /// Whether the user gave it.
+    pub(super) initrd_was_given: bool,
 }
 
 /// Puts the kernel and the initial RAM disk beside the root filesystem: those of the
@@ -74,7 +76,7 @@ pub(super) fn extract_kernel(files: &ImageFiles, given: Overrides<'_>) -> Result
             .hint("a bzImage (vmlinuz) for x86-64 is needed"));
         }
     };
-    Ok(Booting { kernel_release, has_initrd })
+    Ok(Booting { kernel_release, has_initrd, initrd_was_given: given.initrd.is_some() })
 }
 
 fn unreadable(rootfs: &Path, source: banger_ext4::Error) -> Refusal {

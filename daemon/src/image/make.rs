@@ -99,6 +99,7 @@ impl Making {
             rootfs_size: self.size,
             kernel_release: booting.kernel_release,
             has_initrd: booting.has_initrd,
+            initrd_was_given: booting.initrd_was_given,
             work_seed_mib: seed_bytes >> 20,
             source: self.source,
         };

@@ -24,10 +24,36 @@ pub struct ImageRecord {
     pub kernel_release: String,
     /// Whether there is an initial RAM disk.
     pub has_initrd: bool,
+    /// Whether it was given with the image, and not found in it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub initrd_was_given: bool,
     /// Size of the work seed, in MiB; 0 when there is none.
     pub work_seed_mib: u64,
     /// Where it came from, for people.
     pub source: String,
+}
+
+/// The initial RAM disk that an image has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnInitrd {
+    /// None.
+    None,
+    /// One that was found in it, beside its kernel.
+    Found,
+    /// One that somebody gave with it, who wants it.
+    Given,
+}
+
+impl ImageRecord {
+    /// The initial RAM disk that it has.
+    #[must_use]
+    pub fn own_initrd(&self) -> OwnInitrd {
+        match (self.has_initrd, self.initrd_was_given) {
+            (false, _) => OwnInitrd::None,
+            (true, false) => OwnInitrd::Found,
+            (true, true) => OwnInitrd::Given,
+        }
+    }
 }
 
 impl Document for ImageRecord {

@@ -65,7 +65,13 @@ impl ImageFiles {
         self.directory.join("vmlinux.json")
     }
 
-    /// The initial RAM disk.
+    /// The initial RAM disk that was made for it, where it needs one.
+    #[must_use]
+    pub fn vmlinux_initrd(&self) -> PathBuf {
+        self.directory.join("vmlinux.initrd")
+    }
+
+    /// The image's own initial RAM disk.
     #[must_use]
     pub fn initrd(&self) -> PathBuf {
         self.directory.join("initrd")

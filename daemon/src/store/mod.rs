@@ -18,7 +18,7 @@ mod vms;
 
 pub use claims::{Claim, Claims};
 pub use document::{Document, DocumentError, Members, Migration, read, write};
-pub use image_record::ImageRecord;
+pub use image_record::{ImageRecord, OwnInitrd};
 pub use images::{ImageFiles, Images};
 pub use instance::{Instance, InstanceError};
 pub use staging::{Discarded, Staging, StoreError, allocated_bytes, sweep};

@@ -5,7 +5,7 @@ use banger_proto::{Code, Isolation, Network, Refusal, VmmChoice, VmmKind};
 use crate::config::Settings;
 use crate::context::Context;
 use crate::spawn::FIRECRACKER;
-use crate::store::ImageFiles;
+use crate::store::{ImageFiles, OwnInitrd};
 use crate::vmlinux;
 use crate::vmm::{Accelerator, Host, Walls, firecracker};
 
@@ -78,7 +78,7 @@ pub(super) async fn choose_vmm(
     settings: &Settings,
     wanted: Wanted,
     image: &ImageFiles,
-    has_initrd: bool,
+    initrd: OwnInitrd,
 ) -> Result<VmmKind, Refusal> {
     match wanted.choice {
         VmmChoice::Qemu => return Ok(VmmKind::Qemu),
@@ -86,7 +86,7 @@ pub(super) async fn choose_vmm(
         VmmChoice::Auto if wanted.isolation != Isolation::System => return Ok(VmmKind::Qemu),
         _ => {}
     }
-    match misfit(context, settings, wanted, image, has_initrd).await {
+    match misfit(context, settings, wanted, image, initrd).await {
         Ok(None) => Ok(VmmKind::Firecracker),
         Ok(Some(Misfit { because, .. })) if wanted.choice == VmmChoice::Auto => {
             tracing::debug!(because, "QEMU and not Firecracker");
@@ -110,7 +110,7 @@ async fn misfit(
     settings: &Settings,
     wanted: Wanted,
     image: &ImageFiles,
-    has_initrd: bool,
+    initrd: OwnInitrd,
 ) -> Result<Option<Misfit>, Refusal> {
     if let Some(misfit) = needs_more(wanted) {
         return Ok(Some(misfit));
@@ -127,12 +127,13 @@ async fn misfit(
     if let Some(misfit) = host_lacks(&host) {
         return Ok(Some(misfit));
     }
-    let unpacked = vmlinux::prepare(&context.bench, image, has_initrd).await?;
-    Ok((!unpacked.mmio).then(|| {
-        Misfit::new(
-            "neither the image's kernel nor its initial RAM disk has virtio_mmio",
-            format!("put the module into the image's initial RAM disk; or {WITH_QEMU}"),
-        )
+    let unpacked = vmlinux::prepare(context, image, initrd).await?;
+    Ok(unpacked.trouble().map(|why| {
+        let hint = format!(
+            "give the image a kernel whose modules it has, or an initial RAM disk with \
+             virtio_mmio: --kernel and --initrd of banger image import; or {WITH_QEMU}"
+        );
+        Misfit::new(format!("the guest would not find its disks: {why}"), hint)
     }))
 }
 

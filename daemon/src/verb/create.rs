@@ -11,7 +11,7 @@ use super::{admission, blocking, host_memory, names::made_up, nearest, shares, s
 use crate::config::Set;
 use crate::context::now;
 use crate::spawn::ProcessId;
-use crate::store::{ImageRecord, ImageRef, Phase, VmFiles, VmRecord};
+use crate::store::{ImageRecord, ImageRef, OwnInitrd, Phase, VmFiles, VmRecord};
 use crate::system::{Helper, Offer};
 use crate::vm::Registry;
 use crate::{keys, net};
@@ -40,14 +40,15 @@ pub async fn create_vm(
         _ => Some(Helper::offer().await),
     };
     let (isolation, network) = choose_way(new.isolation, new.network, offer)?;
-    let (image, has_initrd) = {
+    let (image, initrd) = {
         let context = context.clone();
         let (wanted, usual) = (new.image.clone(), settings.image().cloned());
         blocking(move || {
             let images = context.images.list().map_err(|error| store_refusal(&error))?;
             let chosen = choose_image(&images, wanted.as_ref(), usual.as_ref())?;
-            let has_initrd = images.iter().any(|image| image.id == chosen.id && image.has_initrd);
-            Ok((chosen, has_initrd))
+            let record = images.iter().find(|image| image.id == chosen.id);
+            let initrd = record.map_or(OwnInitrd::None, ImageRecord::own_initrd);
+            Ok((chosen, initrd))
         })
         .await?
     };
@@ -61,7 +62,7 @@ pub async fn create_vm(
         cpus: cpus.get().into(),
     };
     let files = context.images.files(&image.name);
-    let vmm = choose_vmm(&context, &settings, wanted, &files, has_initrd).await?;
+    let vmm = choose_vmm(&context, &settings, wanted, &files, initrd).await?;
     let id = VmId::random();
     let name = choose_name(id, new.name, |name| {
         let reference = VmRef::Name(name.clone());
@@ -226,6 +227,7 @@ mod tests {
             rootfs_size: Mib::new(1).unwrap(),
             kernel_release: String::new(),
             has_initrd: false,
+            initrd_was_given: false,
             work_seed_mib: 0,
             source: String::new(),
         }

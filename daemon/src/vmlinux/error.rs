@@ -13,6 +13,9 @@ pub(super) enum KernelError {
     /// The file that it goes to fails.
     #[error("the unpacked kernel cannot be written")]
     Write(#[source] io::Error),
+    /// The other file fails that is made.
+    #[error("the initial RAM disk cannot be written")]
+    Initrd(#[source] io::Error),
     /// It is not of the form that bootloaders read.
     #[error("it is no kernel for x86-64: {0}")]
     Form(&'static str),

@@ -1,4 +1,4 @@
-//! The ways in which kernels are packed.
+//! The ways in which kernels and their modules are packed.
 
 use std::fmt;
 use std::io::{self, BufRead, Read};
@@ -11,9 +11,9 @@ const BLOCK: usize = 8 << 20;
 /// What LZ4's older form begins with.
 const LEGACY: u32 = 0x184c_2102;
 
-/// How a kernel is packed.
+/// How a kernel, or a module of one, is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Format {
+pub(crate) enum Format {
     Gzip,
     Xz,
     Zstd,
@@ -24,7 +24,7 @@ pub(super) enum Format {
 
 impl Format {
     /// Recognises a format by how it begins.
-    pub(super) fn of(begin: &[u8]) -> Option<Self> {
+    pub(crate) fn of(begin: &[u8]) -> Option<Self> {
         let formats: [(&[u8], Self); 6] = [
             (b"\x1f\x8b\x08", Self::Gzip),
             (b"\xfd7zXZ\0", Self::Xz),
@@ -37,7 +37,7 @@ impl Format {
     }
 
     /// What is packed in `data`.
-    pub(super) fn unpack<'a>(self, data: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
+    pub(crate) fn unpack<'a>(self, data: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
         let kib = WINDOW >> 10;
         Ok(match self {
             Self::Gzip => Box::new(flate2::bufread::GzDecoder::new(data)),

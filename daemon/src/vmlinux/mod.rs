@@ -5,12 +5,14 @@
 //!             └────────────── in a worker that can open nothing ──────────────┘
 //! ```
 //!
-//! Whether it finds the devices of such a VMM is seen on the way: in it, or in the names of its
-//! initial RAM disk's modules.
+//! How it finds the devices of such a VMM is seen on the way: by modules of its own, in an initial RAM disk
+//! that is made of them (`initrd`); by the image's own initial RAM disk, as the names in it say; or by
+//! itself. Which of these it is, `boots` chooses.
 //!
 //! An image's kernel is whatever somebody put there: every size is bounded, and what reads it
-//! has it, the initial RAM disk, the file that it writes, and nothing else.
+//! has it, the image's filesystem and initial RAM disk, the files that it writes, and nothing else.
 
+mod boots;
 mod bzimage;
 mod elf;
 mod error;
@@ -20,6 +22,7 @@ mod prepare;
 mod unpack;
 mod worker;
 
+pub(crate) use format::Format;
 pub(crate) use prepare::{Bench, Unpacked, prepare};
 pub(crate) use worker::{ARGUMENT, run};
 

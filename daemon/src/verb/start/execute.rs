@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::disks::copy;
 use super::enclose::enclose;
 use super::least_memory;
-use super::plan::{RootDisk, Situation, Step, plan};
+use super::plan::{Kernel, RootDisk, Situation, Step, plan};
 use super::refusals::{guest_refusal, vmm_refusal};
 use super::turn::Turn;
 use super::undo::Undo;
@@ -51,6 +51,8 @@ pub(super) struct Start {
     pub(super) bound: Bound,
     /// UUID of the root filesystem, once it is known.
     root: Option<Uuid>,
+    /// What it boots with, where the image's kernel is unpacked: the kernel, and the initial RAM disk.
+    unpacked: Option<(PathBuf, Option<PathBuf>)>,
     running: Option<Running>,
     /// The folders of the host that the guest has, as they are now.
     folders: Vec<Folder>,
@@ -88,6 +90,7 @@ pub(crate) async fn start_vm(
         tap: None,
         bound: Bound::default(),
         root: None,
+        unpacked: None,
         running: None,
         folders: Vec::new(),
         fresh: Vec::new(),
@@ -261,15 +264,22 @@ impl Start {
                 self.root = Some(teller.stage("patch_rootfs", "", patch).await?);
                 Ok(())
             }
-            Step::UnpackKernel { image, has_initrd } => {
-                let bench = &self.context.bench;
-                let unpack = vmlinux::prepare(bench, &image, has_initrd);
-                if vmlinux::Unpacked::of(&image).is_some() {
-                    return unpack.await.map(drop);
-                }
-                teller.stage("unpack_kernel", "", unpack).await.map(drop)
+            Step::UnpackKernel { image, initrd } => {
+                let unpack = vmlinux::prepare(&self.context, &image, initrd);
+                let unpacked = match vmlinux::Unpacked::of(&image, initrd) {
+                    Some(_) => unpack.await,
+                    None => teller.stage("unpack_kernel", "", unpack).await,
+                }?;
+                self.unpacked = Some((image.vmlinux(), unpacked.initrd(&image)?));
+                Ok(())
             }
-            Step::StartVmm { kernel, initrd, root, work_disk } => {
+            Step::StartVmm { kernel, root, work_disk } => {
+                let (kernel, initrd) = match kernel {
+                    Kernel::Packed { kernel, initrd } => (kernel, initrd),
+                    Kernel::Unpacked => self.unpacked.take().ok_or_else(|| {
+                        Refusal::new(Code::Internal, "the plan of the start unpacked no kernel")
+                    })?,
+                };
                 self.tell_growth();
                 if host.accelerator == Accelerator::Tcg {
                     self.take_turn("other guests boot").await?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use banger_proto::{Code, Isolation, Mib, Network, Refusal, VmmKind};
 
-use crate::store::{ImageFiles, ImageRecord, VmFiles, VmRecord};
+use crate::store::{ImageFiles, ImageRecord, OwnInitrd, VmFiles, VmRecord};
 
 /// What was found before the start.
 #[derive(Debug, Clone)]
@@ -43,12 +43,22 @@ pub(super) enum Step {
     BuildWorkDisk { at: PathBuf, size: Mib, seed: Option<PathBuf> },
     /// Brings the growing of a work disk to its end.
     GrowWorkDisk { at: PathBuf, size: Mib },
-    /// Unpacks the image's kernel for a VMM that does not, where that was not done.
-    UnpackKernel { image: ImageFiles, has_initrd: bool },
+    /// Unpacks the image's kernel for a VMM that does not, and makes the initial RAM disk with which
+    /// it finds that VMM's disks, where that was not done.
+    UnpackKernel { image: ImageFiles, initrd: OwnInitrd },
     /// Runs the VMM.
-    StartVmm { kernel: PathBuf, initrd: Option<PathBuf>, root: RootDisk, work_disk: PathBuf },
+    StartVmm { kernel: Kernel, root: RootDisk, work_disk: PathBuf },
     /// Waits until the guest answers ssh.
     WaitForGuest,
+}
+
+/// What the guest boots with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Kernel {
+    /// The image's own files.
+    Packed { kernel: PathBuf, initrd: Option<PathBuf> },
+    /// What the step before has unpacked.
+    Unpacked,
 }
 
 /// What the guest's first disk is.
@@ -120,19 +130,17 @@ pub(super) fn plan(record: &VmRecord, situation: &Situation) -> Result<Vec<Step>
         steps.push(Step::GrowWorkDisk { at: files.work_disk(), size: record.disk });
     }
     let kernel = match record.vmm {
-        VmmKind::Qemu => image_files.kernel(),
+        VmmKind::Qemu => {
+            let initrd = image.has_initrd.then(|| image_files.initrd());
+            Kernel::Packed { kernel: image_files.kernel(), initrd }
+        }
         VmmKind::Firecracker => {
-            let has_initrd = image.has_initrd;
-            steps.push(Step::UnpackKernel { image: image_files.clone(), has_initrd });
-            image_files.vmlinux()
+            let (image, initrd) = (image_files.clone(), image.own_initrd());
+            steps.push(Step::UnpackKernel { image, initrd });
+            Kernel::Unpacked
         }
     };
-    steps.push(Step::StartVmm {
-        kernel,
-        initrd: image.has_initrd.then(|| image_files.initrd()),
-        root,
-        work_disk: files.work_disk(),
-    });
+    steps.push(Step::StartVmm { kernel, root, work_disk: files.work_disk() });
     steps.push(Step::WaitForGuest);
     Ok(steps)
 }
@@ -152,6 +160,7 @@ mod tests {
                 rootfs_size: Mib::new(8192).unwrap(),
                 kernel_release: "6.1".into(),
                 has_initrd: true,
+                initrd_was_given: false,
                 work_seed_mib: 512,
                 source: "test".into(),
             }),
@@ -209,12 +218,15 @@ mod tests {
         let steps = plan(&with, &situation()).unwrap();
         let added: Vec<_> = steps.iter().filter(|step| !qemu.contains(step)).collect();
         let image = situation().image_files;
-        let [Step::UnpackKernel { image: unpacked, has_initrd: true }, start] = &added[..] else {
-            panic!("{added:?}");
-        };
-        assert_eq!(*unpacked, image);
-        let Step::StartVmm { kernel, initrd, .. } = start else { panic!("{start:?}") };
-        assert_eq!((kernel, initrd.as_ref()), (&image.vmlinux(), Some(&image.initrd())));
+        let initrd = OwnInitrd::Found;
+        assert_eq!(*added[0], Step::UnpackKernel { image, initrd });
+        let [_, Step::StartVmm { kernel, .. }] = &added[..] else { panic!("{added:?}") };
+        assert_eq!(*kernel, Kernel::Unpacked);
+        let mut given = situation();
+        given.image.as_mut().unwrap().initrd_was_given = true;
+        let steps = plan(&with, &given).unwrap();
+        let (image, initrd) = (given.image_files, OwnInitrd::Given);
+        assert!(steps.contains(&Step::UnpackKernel { image, initrd }), "{steps:?}");
     }
 
     #[test]

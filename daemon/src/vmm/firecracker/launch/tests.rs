@@ -5,7 +5,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::*;
+use crate::initrd::INIT;
 use crate::spawn::{Finder, Process};
+use crate::store::ImageFiles;
 use crate::vmm::{Disk, Stopped, stop};
 
 const FAKE: &str = include_str!("../../../../../tests/flow/fake-firecracker.py");
@@ -112,6 +114,22 @@ async fn a_vm_runs_walled_and_ends_when_it_is_asked() {
     assert_eq!(stopped, Stopped::Orderly);
     place.console_says("reboot: Restarting system").await;
     assert!(!place.files().sockets().exists() && !place.files().configuration().exists());
+}
+
+#[tokio::test]
+async fn a_guest_has_the_initial_ram_disk_that_was_made_for_it() {
+    let Some(place) = Place::new().await else { return };
+    let image = ImageFiles::in_directory(place.folder.path());
+    let spec = VmmSpec { initrd: Some(image.vmlinux_initrd()), ..place.spec() };
+    let content = [b"070701 modules/virtio_mmio.ko ", INIT].concat();
+    fs::write(image.vmlinux_initrd(), &content).unwrap();
+    let running = crate::vmm::start(&place.host, &spec).await.unwrap();
+    let told = fs::read_to_string(place.files().configuration()).unwrap();
+    assert!(told.contains(r#""initrd_path":"/vm/initrd""#), "{told}");
+    let has = format!("/vm/initrd of {} bytes, with virtio_mmio.ko banger-init", content.len());
+    place.console_says(&has).await;
+    let stopped = stop(&running, &place.files(), Duration::from_secs(20)).await.unwrap();
+    assert_eq!(stopped, Stopped::Orderly);
 }
 
 #[tokio::test]
