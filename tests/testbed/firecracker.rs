@@ -121,6 +121,72 @@ fn whoever_takes_firecracker_over_has_the_vms_device_and_tap_and_no_others() {
     });
 }
 
+/// The image `whole`: as `tiny`, with its kernel's modules and an initial RAM disk that finds nothing.
+fn whole(name: &str) {
+    sh(&format!(
+        "cd ~{name}; release=$(uname -r); modules=usr/lib/modules/$release; mkdir -p root/$modules; ln -s usr/lib root/lib; \
+         echo nothing | gzip >root/boot/initrd.img-$release; cd /$modules; \
+         cp -r --parents modules.builtin* modules.order $(find kernel -name '*virtio*' -o -name '*failover*') ~{name}/root/$modules; \
+         cd; depmod --basedir ~{name}/root $release; cd ~{name}; \
+         tar -C root -cf whole.tar .; chown {name}: whole.tar"
+    ));
+    by(name, "banger image import whole whole.tar --size 128M");
+}
+
+#[test]
+fn a_guest_gets_what_finds_its_disks_out_of_its_images_modules() {
+    inside_with_fake_firecracker(&repository().join("tests/flow/fake-firecracker.py"), || {
+        with_firecracker("ann");
+        image("ann");
+        whole("ann");
+        by(
+            "ann",
+            "echo echo >vmm/mode; banger create --name made --image whole --net none --vmm firecracker",
+        );
+        let files = "ls ~ann/.local/share/banger/images/whole | grep vmlinux";
+        assert_eq!(sh(files), "vmlinux\nvmlinux.initrd\nvmlinux.json");
+        let stamp = "stat --format=%y ~ann/.local/share/banger/images/whole/vmlinux.initrd";
+        let first = sh(stamp);
+        by("ann", "banger start made");
+        let said = by("ann", "banger logs made");
+        assert!(
+            said.contains("/vm/initrd of") && said.contains("with virtio_mmio.ko banger-init"),
+            "{said}"
+        );
+        assert_eq!(sh(stamp), first, "it is made once");
+        assert_eq!(by("ann", "banger gc --dry-run"), "there is nothing to remove");
+        by("ann", "banger stop made");
+        // What it is made from has changed.
+        by("ann", "touch .local/share/banger/images/whole/vmlinuz; banger start made");
+        assert_ne!(sh(stamp), first);
+        by("ann", "banger rm --force made; banger image rm whole");
+        assert_eq!(sh("ls ~ann/.local/share/banger/images"), "tiny");
+
+        // Without modules the image's own does, and one that does not is told.
+        by(
+            "ann",
+            "banger create --name own --image tiny --net none --vmm firecracker; banger start own",
+        );
+        let said = by("ann", "banger logs own");
+        assert!(said.contains("/vm/initrd of") && !said.contains("banger-init"), "{said}");
+        by("ann", "banger rm --force own");
+        sh(
+            "cd ~ann; rm -r root/usr; echo nothing | gzip >root/boot/initrd.img-$(uname -r); tar -C root -cf bare.tar .; chown ann: bare.tar",
+        );
+        by("ann", "banger image import bare bare.tar --size 64M");
+        let said = by(
+            "ann",
+            "banger create --name bare --image bare --net none --vmm firecracker || echo status $?",
+        );
+        assert!(said.contains("would not find its disks") && said.contains("status "), "{said}");
+        assert!(said.contains("there is no /lib/modules/"), "{said}");
+        by("ann", "banger create --name bare --image bare --net none");
+        assert_eq!(vm("bare")["vmm"], "qemu", "nobody asked for Firecracker by name");
+        by("ann", "banger rm bare");
+        assert_eq!(left_of_vms(), "");
+    });
+}
+
 #[test]
 fn a_debian_guest_lives_under_the_real_firecracker() {
     inside_with_firecracker(&[GuestImage::Debian], || {
