@@ -7,7 +7,7 @@ use std::sync::Arc;
 use banger_ext4::{FileDisk, Filesystem, ImagePath};
 use banger_tests::initrd::busybox;
 use banger_tests::owner::Owner;
-use banger_tests::unpacked::{Unpacked, rootfs, unpack};
+use banger_tests::unpacked::{Kernel, Unpacked, rootfs, unpack};
 use bangerd::guest::{Root, kernel_command_line};
 use bangerd::vmm::Accelerator;
 
@@ -40,9 +40,9 @@ struct Guest {
 }
 
 impl Guest {
-    /// A guest whose root filesystem has this init; `None`, with the skip noted, where there can be none.
-    fn new(init: &str) -> Option<Self> {
-        let (busybox, kernel, owner) = (busybox()?, image::kernel()?, Owner::new()?);
+    /// A guest with this kernel and init; `None`, with the skip noted, where there can be none.
+    fn new(kernel: Option<Kernel>, init: &str) -> Option<Self> {
+        let (busybox, kernel, owner) = (busybox()?, kernel?, Owner::new()?);
         let at = |name: &str| owner.home().join(name);
         let (disk, other) = (at("root.ext4"), at("other.ext4"));
         let mut files = kernel.files;
@@ -97,7 +97,7 @@ impl Guest {
 
 #[test]
 fn a_kernel_finds_its_root_by_the_modules_of_its_image_and_becomes_its_init() {
-    let Some(guest) = Guest::new("sbin/init") else { return };
+    let Some(guest) = Guest::new(image::kernel(), "sbin/init") else { return };
     let said = guest.boot(Root::Uuid(guest.uuid), "colour=red single -- more");
     let told = |word: &str| {
         let line = said.lines().find_map(|line| line.split_once(&format!("guest: {word} ")));
@@ -123,8 +123,22 @@ fn a_kernel_finds_its_root_by_the_modules_of_its_image_and_becomes_its_init() {
 }
 
 #[test]
+fn a_kernel_whose_ext4_is_a_module_has_what_that_needs_softly_too() {
+    let Some(guest) = Guest::new(image::modular_kernel(), "sbin/init") else { return };
+    let said = guest.boot(Root::Uuid(guest.uuid), "");
+    let modules = said.lines().find_map(|line| line.split_once("guest: modules "));
+    let modules: Vec<_> =
+        modules.unwrap_or_else(|| panic!("{said}")).1.split_whitespace().collect();
+    for name in ["crc32c_generic", "ext4", "jbd2", "mbcache", "virtio_blk", "virtio_mmio"] {
+        assert!(modules.contains(&name), "no {name} among {modules:?}");
+    }
+    assert!(said.contains("guest: root / ext4 rw") && !said.contains("banger-init:"), "{said}");
+    assert_eq!(guest.kept(), "kept\n");
+}
+
+#[test]
 fn what_keeps_a_guest_from_its_init_is_said_and_it_ends() {
-    let Some(guest) = Guest::new("sbin/other") else { return };
+    let Some(guest) = Guest::new(image::kernel(), "sbin/other") else { return };
     let says = |root: Root, more: &str, what: &str| {
         let said = guest.boot(root, more);
         assert!(said.contains(&format!("banger-init: cannot {what}")), "no {what} in:\n{said}");

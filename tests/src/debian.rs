@@ -10,7 +10,7 @@ use crate::owner::{Account, Owner};
 use crate::{root, skip};
 
 /// The suite that guests in tests run.
-const SUITE: &str = "bookworm";
+pub const SUITE: &str = "bookworm";
 
 /// The tar in `cache`, made when its recipe has changed or it is absent; `None`, with the
 /// skip noted, where it cannot be made. The caller holds the cache's lock.

@@ -60,6 +60,24 @@ pub fn kernel() -> Option<Kernel> {
     debian_tar().map(|(tar, _, _lock)| Kernel::from(&tar))
 }
 
+/// A kernel with nearly everything in modules, ext4 among it, as for computers; `None`, with the skip noted, where
+/// it cannot be had.
+pub fn modular_kernel() -> Option<Kernel> {
+    let account = owner::account()?;
+    let cache = owner::cache(&account).expect("the cache can be made");
+    let lock = File::create(cache.join("lock")).unwrap();
+    lock.lock().unwrap();
+    let mut line =
+        ["--mode=unshare", "--variant=minbase", "--format=tar"].map(str::to_owned).to_vec();
+    // What makes initial RAM disks must be there, and this one is small.
+    line.push("--include=kmod,linux-image-amd64,tiny-initramfs".to_owned());
+    for left_out in ["sound", "drivers/gpu", "drivers/media", "drivers/net/wireless"] {
+        line.push(format!("--dpkgopt=path-exclude=/lib/modules/*/kernel/{left_out}/*"));
+    }
+    line.extend(["--", debian::SUITE, "-"].map(str::to_owned));
+    Some(Kernel::from(&debian::made(&account, &cache, "modular", &line)?))
+}
+
 /// An owner whose only image is the wanted one; `None`, with the skip noted, where no
 /// guest can be had.
 pub fn owner(image: Image) -> Option<Owner> {

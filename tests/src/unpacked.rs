@@ -13,8 +13,8 @@ use uuid::Uuid;
 use crate::owner::{self, Owner};
 use crate::skip;
 
-/// What of the kernel's files is taken: the lists, and what virtio's modules lie among.
-const TAKEN: [&str; 7] = [
+/// What of the kernel's files is taken: the lists, and what virtio's modules and ext4's lie among.
+const TAKEN: [&str; 13] = [
     "/modules.",
     "/kernel/drivers/virtio/",
     "/kernel/drivers/block/virtio_blk",
@@ -22,6 +22,12 @@ const TAKEN: [&str; 7] = [
     "/kernel/drivers/net/net_failover",
     "/kernel/net/core/failover",
     "/kernel/fs/fuse/",
+    "/kernel/fs/ext4/",
+    "/kernel/fs/jbd2/",
+    "/kernel/fs/mbcache",
+    "/kernel/lib/crc16",
+    "/kernel/crypto/crc32c",
+    "/kernel/arch/x86/crypto/crc32c",
 ];
 
 /// A distribution's kernel, and files of it from the root on, without the first slash.
