@@ -8,6 +8,7 @@ use banger_ext4::{FileDisk, Filesystem, ImagePath};
 use banger_tests::initrd::busybox;
 use banger_tests::owner::Owner;
 use banger_tests::unpacked::{Kernel, Unpacked, rootfs, unpack};
+use bangerd::guest::diagnose::{Diagnosis, Vmm, diagnose};
 use bangerd::guest::{Root, kernel_command_line};
 use bangerd::vmm::Accelerator;
 
@@ -142,8 +143,10 @@ fn what_keeps_a_guest_from_its_init_is_said_and_it_ends() {
     let says = |root: Root, more: &str, what: &str| {
         let said = guest.boot(root, more);
         assert!(said.contains(&format!("banger-init: cannot {what}")), "no {what} in:\n{said}");
-        // So that bangerd notices at once, and quotes what stands before it.
+        // So that bangerd notices at once, and says it.
         assert!(said.contains("Kernel panic - not syncing: Attempted to kill init!"), "{said}");
+        let Diagnosis::NoInit(why) = diagnose(&said, Vmm::Ended("")) else { panic!("{said}") };
+        assert!(why.starts_with(&format!("it cannot {what}")), "{why}");
     };
     let own = Root::Uuid(guest.uuid);
     says(own, "", "find an init on the root filesystem: there is none");

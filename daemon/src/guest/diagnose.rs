@@ -17,6 +17,8 @@ pub enum Vmm<'a> {
 pub enum Diagnosis {
     /// Its kernel panicked, for this reason.
     Panicked(String),
+    /// The first process that bangerd gave it did not come to its init, for this reason.
+    NoInit(String),
     /// It shut itself down, or restarted, which ends its VMM.
     ShutDown,
     /// Its VMM ended, and said this last.
@@ -81,6 +83,8 @@ const INITRD: &[&str] = &[
     "/bin/sh: can't access tty; job control turned off",
 ];
 const PANIC: &str = "Kernel panic - not syncing";
+/// How the line begins in which the first process that bangerd gave it says what it fails at.
+const NO_INIT: &str = "banger-init: cannot ";
 
 /// The last thing that a guest said of its network.
 fn network(console: &str) -> Option<Network> {
@@ -115,7 +119,13 @@ pub fn panic(console: &str, most: usize) -> String {
 #[must_use]
 pub fn diagnose(console: &str, vmm: Vmm<'_>) -> Diagnosis {
     let says = |words: &[&str]| words.iter().any(|word| console.contains(word));
-    if let Some((_, panic)) = console.rsplit_once(PANIC) {
+    if let Some((before, panic)) = console.rsplit_once(PANIC) {
+        if let Some((_, words)) = before.rsplit_once(NO_INIT)
+            && !says(USERSPACE)
+        {
+            let why = words.lines().next().unwrap_or_default().trim();
+            return Diagnosis::NoInit(format!("it cannot {why}"));
+        }
         let reason = panic.lines().next().unwrap_or_default();
         let reason = reason.trim_matches([':', ' ', '-', ']']);
         // The line that ends a panic repeats how it began.
@@ -157,6 +167,7 @@ impl Diagnosis {
         matches!(
             self,
             Self::Panicked(_)
+                | Self::NoInit(_)
                 | Self::ShutDown
                 | Self::VmmDied(_)
                 | Self::InInitrd
@@ -169,6 +180,7 @@ impl Diagnosis {
     pub fn message(&self, waited: &str) -> String {
         match self {
             Self::Panicked(_) => "the guest's kernel panicked".to_owned(),
+            Self::NoInit(_) => "the guest did not come to its init".to_owned(),
             Self::ShutDown => "the guest shut itself down while it booted".to_owned(),
             Self::VmmDied(_) => "the VMM died while the guest booted".to_owned(),
             Self::Silent => format!("the guest said nothing at all within {waited}"),
@@ -193,7 +205,9 @@ impl Diagnosis {
     #[must_use]
     pub fn causes(&self) -> Vec<String> {
         match self {
-            Self::Panicked(why) | Self::NoNetwork(why) if !why.is_empty() => vec![why.clone()],
+            Self::Panicked(why) | Self::NoNetwork(why) | Self::NoInit(why) if !why.is_empty() => {
+                vec![why.clone()]
+            }
             Self::VmmDied(words) if words.is_empty() => {
                 vec!["it said nothing: it was killed, perhaps for want of memory".to_owned()]
             }
@@ -212,6 +226,10 @@ impl Diagnosis {
                     "see all it said: {logs}; does the image's kernel fit its initial RAM disk?"
                 )
             }
+            Self::NoInit(_) => format!(
+                "see all it said: {logs}; is the image whole, and does it boot with QEMU? \
+                 banger create --vmm qemu"
+            ),
             Self::VmmDied(_) => {
                 format!(
                     "start it again; whether memory was short says: journalctl -k; see also: {logs}"
@@ -222,7 +240,8 @@ impl Diagnosis {
                 "give it longer: banger start --timeout 10m {name}; see what it says: {logs}"
             ),
             Self::InInitrd => format!(
-                "it needs the drivers of virtio disks (virtio_pci, virtio_blk); see: {logs}"
+                "it needs the drivers of virtio disks (virtio_blk, and virtio_pci for QEMU or \
+                 virtio_mmio for Firecracker); see: {logs}"
             ),
             Self::NoNetwork(_) => {
                 format!(

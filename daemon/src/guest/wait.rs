@@ -104,7 +104,9 @@ async fn until(
     let no_answer = |diagnosis| {
         let console = match diagnosis {
             // Its reason stands before a long list of addresses.
-            Diagnosis::Panicked(_) => diagnose::panic(&console::text(files), TAIL),
+            Diagnosis::Panicked(_) | Diagnosis::NoInit(_) => {
+                diagnose::panic(&console::text(files), TAIL)
+            }
             _ => console::tail(files, TAIL),
         };
         WaitError::NoAnswer { diagnosis, deadline, console }

@@ -56,6 +56,22 @@ fn consoles_of_real_guests() {
 }
 
 #[test]
+fn what_the_first_process_says_is_the_reason_unless_there_was_another_one() {
+    let panic =
+        "[    2.1] Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000100\n";
+    let module = "banger-init: cannot load the module crc16: not permitted\n";
+    let root = "banger-init: cannot mount the root filesystem /dev/vda as ext4: it is damaged\n";
+    let why = "it cannot mount the root filesystem /dev/vda as ext4: it is damaged";
+    let console = format!("{module}{root}{panic}");
+    assert_eq!(runs(&console), Diagnosis::NoInit(why.into()));
+    assert_eq!(diagnose(&console, Vmm::Ended("")), Diagnosis::NoInit(why.into()));
+    // A module may be of no use, and a guest may live to panic.
+    assert_eq!(runs(module), Diagnosis::InKernel);
+    let later = runs(&format!("{module}{UP}[  OK  ] Started x\n{panic}"));
+    assert!(matches!(later, Diagnosis::Panicked(_)), "{later:?}");
+}
+
+#[test]
 fn an_end_is_the_guests_or_the_vmms() {
     let ended = |console| diagnose(console, Vmm::Ended("qemu: out of memory\n"));
     assert_eq!(ended("[   12.3] reboot: Power down\n"), Diagnosis::ShutDown);
@@ -98,6 +114,7 @@ fn what_the_guest_says_of_its_network_is_heard() {
 fn every_diagnosis_says_what_and_what_to_do() {
     let all = [
         Diagnosis::Panicked("x".into()),
+        Diagnosis::NoInit("z".into()),
         Diagnosis::ShutDown,
         Diagnosis::VmmDied("a\nb".into()),
         Diagnosis::Silent,
