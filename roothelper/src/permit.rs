@@ -9,8 +9,12 @@
 //! A permit holds the very call that was asked about, so that what was authorised is what is
 //! executed: there is no other way to it, and none to change it on the way.
 
+use std::time::Duration;
+
 use banger_proto::roothelper::{ActionAnswer, Answer, Interaction};
 use banger_proto::{Invalid, Refusal, VmId};
+use tokio::sync::watch;
+use tokio::time::sleep;
 
 use crate::audit::{Audit, Pending};
 use crate::authority::{Authority, Denied};
@@ -56,13 +60,18 @@ impl<C: Call> Permit<C> {
 pub struct Gate {
     authority: Box<dyn Authority>,
     audit: Audit,
+    ending: watch::Sender<bool>,
 }
+
+/// How long an answer is waited for by a helper that ends: polkit's own comes by then, and a
+/// person's may not.
+pub(crate) const A_MOMENT: Duration = Duration::from_secs(5);
 
 impl Gate {
     /// A gate with this authority behind it, and this log.
     #[must_use]
     pub fn new(authority: Box<dyn Authority>, audit: Audit) -> Self {
-        Self { authority, audit }
+        Self { authority, audit, ending: watch::Sender::new(false) }
     }
 
     /// The log.
@@ -102,11 +111,32 @@ impl Gate {
             Authorisation::NotNeeded => Ok(()),
             Authorisation::Polkit(action) => {
                 pending.asks(action);
-                self.authority.ask(caller, action, call.interaction()).await?;
+                let asked = async {
+                    // What root does is told whole, and so there is a limit to how often.
+                    if let Some(wait) = self.audit.turn(caller) {
+                        sleep(wait).await;
+                    }
+                    self.authority.ask(caller, action, call.interaction()).await
+                };
+                tokio::select! {
+                    answer = asked => answer?,
+                    () = self.has_ended() => return Err(Denied::Ending),
+                }
                 // Its number may be another's by now, and the answer about that one.
                 alive()
             }
         }
+    }
+
+    /// From now on nothing new is begun: what is asked about has a moment for its answer.
+    pub(crate) fn end(&self) {
+        self.ending.send_replace(true);
+    }
+
+    async fn has_ended(&self) {
+        // The sender is ours.
+        drop(self.ending.subscribe().wait_for(|&ending| ending).await);
+        sleep(A_MOMENT).await;
     }
 
     /// Refuses a call whose message cannot be right: nobody is asked. `said` is the part of it

@@ -1,8 +1,11 @@
 //! The journal, in its own protocol: fields in one datagram.
 
-use std::io::Write;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{Decision, Entry, Outcome, Sink};
 
@@ -14,11 +17,17 @@ const MESSAGE_ID: &str = "5f0d3c0d0a6f4d0c9a3f8f2f6b1f7a51";
 const WARNING: &str = "4";
 const INFO: &str = "6";
 
-/// The journal; where it does not listen, standard error.
+/// Most bytes of a line beside the journal: as many as a pipe that has room takes at once.
+const LINE: usize = 4096;
+
+/// The journal; where it does not listen, standard error. Neither is waited for.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
     socket: Option<UnixDatagram>,
+    beside: Option<OwnedFd>,
+    /// Entries that neither took since the last one.
+    lost: AtomicU64,
 }
 
 impl Default for Journal {
@@ -35,34 +44,60 @@ impl Journal {
         let socket = UnixDatagram::unbound()
             .and_then(|socket| socket.set_nonblocking(true).map(|()| socket))
             .ok();
-        Self { path: path.to_owned(), socket }
+        let beside = std::io::stderr().as_fd().try_clone_to_owned().ok();
+        Self { path: path.to_owned(), socket, beside, lost: AtomicU64::new(0) }
+    }
+
+    /// Writes a line for people, if that can be done now.
+    fn write_beside(&self, line: &str) -> bool {
+        let Some(beside) = &self.beside else { return false };
+        let line = line.as_bytes();
+        let line = line.get(..LINE - 1).unwrap_or(line);
+        // Whoever reads it may have stopped: the log of one must not hold up the others.
+        let mut ready = [PollFd::new(beside, PollFlags::OUT)];
+        let is_ready = poll(&mut ready, Some(&Timespec::default())).is_ok()
+            && ready.iter().all(|beside| beside.revents() == PollFlags::OUT);
+        is_ready && rustix::io::write(beside, &[line, b"\n"].concat()).is_ok()
     }
 }
 
 impl Sink for Journal {
     fn write(&self, entry: &Entry) {
-        let sent = self
-            .socket
-            .as_ref()
-            .is_some_and(|socket| socket.send_to(&datagram(entry), &self.path).is_ok());
-        if !sent {
-            // systemd takes it from here; without systemd whoever started the helper does.
-            let fields = entry.fields().into_iter().map(|(name, value)| format!(" {name}={value}"));
-            let line = format!("{}{}\n", entry.message(), fields.collect::<String>());
-            drop(std::io::stderr().write_all(line.as_bytes()));
+        let lost = self.lost.load(Ordering::Relaxed);
+        let datagram = datagram(entry, lost);
+        let socket = self.socket.as_ref();
+        let sent = socket.is_some_and(|socket| socket.send_to(&datagram, &self.path).is_ok());
+        if sent || self.write_beside(&line(entry, lost)) {
+            self.lost.store(0, Ordering::Relaxed);
+        } else {
+            self.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
 
+/// The entry for whoever reads standard error: systemd, or who started the helper without it.
+fn line(entry: &Entry, lost: u64) -> String {
+    let fields = entry.fields().into_iter().map(|(name, value)| format!(" {name}={value}"));
+    message(entry, lost) + &fields.collect::<String>()
+}
+
+/// The entry's message, and what is not to be found before it.
+fn message(entry: &Entry, lost: u64) -> String {
+    match lost {
+        0 => entry.message(),
+        lost => format!("{}; {lost} entries before it are lost", entry.message()),
+    }
+}
+
 /// The entry in the journal's form.
-fn datagram(entry: &Entry) -> Vec<u8> {
+fn datagram(entry: &Entry, lost: u64) -> Vec<u8> {
     let priority = match entry.decision {
         Decision::Allowed | Decision::Abandoned | Decision::Ended(Outcome::Applied) => INFO,
         Decision::Refused | Decision::Ended(_) => WARNING,
     };
     let mut datagram = Vec::new();
     let fixed = [
-        ("MESSAGE", entry.message()),
+        ("MESSAGE", message(entry, lost)),
         ("MESSAGE_ID", MESSAGE_ID.to_owned()),
         ("PRIORITY", priority.to_owned()),
         ("SYSLOG_IDENTIFIER", "banger-roothelper".to_owned()),
@@ -127,6 +162,33 @@ mod tests {
             ]
         );
         assert!(journal.recv(&mut buffer).is_err(), "one entry, one datagram");
+    }
+
+    #[test]
+    fn where_nobody_reads_at_all_nobody_is_held_up_and_it_is_told_later() {
+        use std::io::Read;
+
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let nowhere = Journal::at(&folder.path().join("nowhere"));
+        let journal = Journal { beside: Some(writer.into()), ..nowhere };
+        let write = || journal.write(&Entry::new(Subject { uid: 1000, pid: None }, None));
+        let begun = std::time::Instant::now();
+        for _ in 0..5000 {
+            write();
+        }
+        assert!(begun.elapsed() < std::time::Duration::from_secs(5));
+        let lost = journal.lost.load(Ordering::Relaxed);
+        assert!((1..5000).contains(&lost), "{lost}");
+        let mut some = vec![0; 1 << 16];
+        let read = reader.read(&mut some).unwrap();
+        assert!(some[..read].starts_with(b"uid 1000 abandoned BANGER_UID=1000"));
+        write();
+        drop(journal);
+        let mut rest = String::new();
+        reader.read_to_string(&mut rest).unwrap();
+        let last = rest.lines().last().unwrap();
+        assert!(last.contains(&format!("{lost} entries before it are lost")), "{last}");
     }
 
     #[test]

@@ -4,15 +4,16 @@
 //! action), what was decided and how long that took. It never holds the content of a file,
 //! and what a client wrote is escaped and cut. Refusals, and calls that nobody has to decide
 //! about, are limited for each uid, so that nobody drowns the others' entries; how many were
-//! left out is told.
+//! left out is told. Of what root did none is left out: whoever has very much of it done waits.
 
 mod entry;
 mod escape;
 mod journal;
 mod limiter;
+mod pace;
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use banger_proto::VmId;
 use banger_proto::roothelper::Diskseq;
@@ -22,6 +23,7 @@ use crate::{Action, Caller, Method};
 pub use entry::{Decision, Entry, Outcome, Subject};
 pub use journal::Journal;
 use limiter::{Limiter, Verdict};
+use pace::Pace;
 
 /// Where entries go.
 pub trait Sink: Send + Sync + std::fmt::Debug {
@@ -39,13 +41,23 @@ pub struct Audit {
 struct Shared {
     sink: Box<dyn Sink>,
     limiter: Mutex<Limiter>,
+    pace: Mutex<Pace>,
 }
 
 impl Audit {
     /// A log that ends in `sink`.
     #[must_use]
     pub fn new(sink: Box<dyn Sink>) -> Self {
-        Self { shared: Arc::new(Shared { sink, limiter: Mutex::new(Limiter::default()) }) }
+        Self {
+            shared: Arc::new(Shared { sink, limiter: Mutex::default(), pace: Mutex::default() }),
+        }
+    }
+
+    /// How long a call waits, if it does, whose entry must not be left out.
+    #[must_use]
+    pub fn turn(&self, caller: &Caller) -> Option<Duration> {
+        let mut pace = self.shared.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(pace.turn(caller.uid().get(), Instant::now())).filter(|wait| !wait.is_zero())
     }
 
     /// Begins the entry of a call. Whatever becomes of it, there will be one.

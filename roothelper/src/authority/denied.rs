@@ -40,6 +40,9 @@ pub enum Denied {
     /// Who asked has ended.
     #[error("the process that asked has ended")]
     CallerEnded,
+    /// The helper was told to end while it waited for the answer.
+    #[error("the root helper was told to end before there was an answer")]
+    Ending,
 }
 
 impl Denied {
@@ -56,6 +59,7 @@ impl Denied {
             Self::Garbled(_) => "polkit-garbled",
             Self::Silent(_) => "polkit-silent",
             Self::CallerEnded => "caller-ended",
+            Self::Ending => "helper-ending",
         }
     }
 
@@ -104,6 +108,9 @@ impl Denied {
                 (Code::PermissionDenied, "sudo systemctl restart polkit.service".to_owned())
             }
             Self::CallerEnded => (Code::Unauthenticated, String::new()),
+            Self::Ending => {
+                (Code::Unavailable, "ask again, which starts another root helper".to_owned())
+            }
         };
         Refusal::from_error(code, self).hint(hint)
     }

@@ -36,6 +36,8 @@ pub struct Patience {
     pub age: Duration,
     /// Until it is ended, after that.
     pub grace: Duration,
+    /// For what is under way when the helper is told to end.
+    pub ending: Duration,
     /// Until the helper ends when nobody is connected.
     pub idle: Duration,
 }
@@ -50,6 +52,7 @@ impl Patience {
         call_with_people: Duration::from_secs(120),
         age: Duration::from_secs(600),
         grace: Duration::from_secs(125),
+        ending: Duration::from_secs(35),
         idle: Duration::from_secs(60),
     };
 }

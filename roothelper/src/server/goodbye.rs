@@ -72,7 +72,13 @@ impl Goodbye {
         let stream = Elsewhere::new(stream, move |stream| {
             if end(&stream) && lots.leave(uid, stream) > MOST_HELD {
                 let why = "there is no memory for connections that hang in their closing: starting anew\n";
-                let _unread = io::stderr().write_all(why.as_bytes());
+                // On a thread of its own: whoever should read it may have stopped.
+                let said = std::thread::Builder::new().spawn(move || {
+                    let _unread = io::stderr().write_all(why.as_bytes());
+                });
+                if said.is_ok() {
+                    std::thread::sleep(A_MOMENT / 10);
+                }
                 std::process::exit(1);
             }
         });

@@ -54,6 +54,7 @@ pub(super) async fn serve(
     tokio::spawn(errands.clone().keep_moving());
     tokio::spawn(turned_away.clone().keep_moving());
     let admission = Admission::new(capacity, errands);
+    let ends = Arc::clone(&server);
     let entrance = Entrance::new(server);
     let goodbye = Goodbye::new(turned_away);
     let (end, ended) = watch::channel(false);
@@ -90,6 +91,7 @@ pub(super) async fn serve(
             },
         }
     };
+    ends.gate().end();
     // Whoever connects from here on waits in the socket's queue for the next helper.
     drop(listener);
     end.send_replace(true);
@@ -150,5 +152,9 @@ async fn talk(
     tokio::select! {
         _ = &mut connection => {}
         () = sleep(patience.grace) => {}
+        () = async {
+            drop(ended.wait_for(|&ended| ended).await);
+            sleep(patience.ending).await;
+        } => {}
     }
 }

@@ -17,7 +17,7 @@ use super::spawn::Started;
 
 /// How long a worker that was killed may take to be gone: one that waits for its device is
 /// not before the device answers.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// Most messages of a worker.
 const MOST_ANSWERS: usize = 4;
 

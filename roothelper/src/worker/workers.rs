@@ -13,7 +13,7 @@ use super::answer::{self, Answer};
 use super::death::{Death, Last, last};
 use super::refusal::{Refusal, chain};
 use super::request::Request;
-use super::running::{Life, ask};
+use super::running::{Life, PATIENCE, ask};
 use super::spawn::start;
 use super::state::Touched;
 use super::verdict::{Course, Seen, course, outcome};
@@ -27,6 +27,15 @@ pub struct Deadlines {
     pub read: Duration,
     /// A batch, which is followed by a look.
     pub write: Duration,
+}
+
+impl Deadlines {
+    /// All that a batch may take: itself, its end, what it left unwritten, the look behind it, and
+    /// the end of that.
+    #[must_use]
+    pub fn longest(&self) -> Duration {
+        self.write + PATIENCE + self.read + self.read + PATIENCE
+    }
 }
 
 impl Default for Deadlines {

@@ -113,3 +113,38 @@ fn an_old_connection_is_asked_to_end_and_its_client_comes_again() {
     });
     assert_eq!(answered, 3);
 }
+
+#[test]
+fn a_helper_that_is_told_to_end_waits_for_no_person() {
+    let stage = Stage::new(Simulated::script([Scripted::Never]));
+    let socket = stage.socket();
+    let asking = std::thread::spawn(move || {
+        asks(ALICE, &socket, async |mut helper| {
+            let request = OfVm { vm: VmId::random(), interaction: Interaction::Allowed };
+            helper.detach_network(request).await.unwrap_err()
+        })
+    });
+    while stage.polkit.questions().is_empty() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let begun = std::time::Instant::now();
+    let (ended, log) = stage.end();
+    assert_eq!(ended, Ended::Asked);
+    assert!(begun.elapsed() < Patience::CONTRACT.ending, "{:?}", begun.elapsed());
+    assert_eq!((log.len(), &*log[0].reason), (1, "helper-ending"));
+    let refusal = asking.join().unwrap();
+    assert_eq!(refusal.code, banger_proto::Code::Unavailable);
+    assert!(refusal.hint.contains("ask again"), "{refusal:?}");
+}
+
+/// What systemd kills is not undone before the next helper comes: it is to come in time.
+#[test]
+fn systemd_waits_for_what_is_under_way_when_the_helper_ends() {
+    let unit = include_str!("../../../../packaging/systemd/banger-roothelper.service");
+    let waits = unit.lines().find_map(|line| line.strip_prefix("TimeoutStopSec=")).unwrap();
+    let waits = Duration::from_secs(waits.strip_suffix('s').unwrap().parse().unwrap());
+    let ending = Patience::CONTRACT.ending;
+    assert!(ending + Duration::from_secs(5) <= waits, "{ending:?} of {waits:?}");
+    let longest = crate::permit::A_MOMENT + crate::worker::Deadlines::default().longest();
+    assert!(longest <= ending, "{longest:?} of {ending:?}");
+}
