@@ -97,6 +97,17 @@ pub(super) fn rules_for(config: Config, taps: impl Iterator<Item = Guest>) -> Ru
     Rules { pool, nat, guests: taps.collect() }
 }
 
+/// Gives the bridge the rules of the taps that there are: a helper that was killed may have left one whose tap is gone.
+/// Whoever calls it holds the wire.
+pub(super) fn set_right(kernel: &dyn Kernel, config: Config) -> Result<(), Refusal> {
+    let wiring = look(kernel)?;
+    if wiring.bridge != Bridge::Ours {
+        return Ok(());
+    }
+    let rules = rules_for(config, wiring.taps.iter().map(|tap| tap.guest));
+    kernel.set_rules(&rules).map_err(|error| failed(&error))
+}
+
 pub(super) fn tap_of(wiring: &Wiring, ownership: Ownership) -> Option<Tap> {
     wiring.taps.iter().copied().find(|tap| tap.guest.ownership == ownership)
 }
@@ -202,6 +213,25 @@ mod tests {
 
     use super::*;
     use crate::kernel::simulated::Simulated;
+
+    #[test]
+    fn rules_of_taps_that_are_gone_go_and_no_bridge_gets_any() {
+        let (kernel, config) = (Simulated::default(), Config::default());
+        let guest = |at| {
+            let uid = OwnerUid::new(1000).unwrap();
+            let ownership = Ownership { uid, vm: banger_proto::VmId::random() };
+            Guest { ownership, address: config.pool.guest(at) }
+        };
+        let (there, gone) = (guest(1), guest(2));
+        set_right(&kernel, config).unwrap();
+        assert_eq!(kernel.state().cables.rules, None);
+        kernel.make_bridge(config.pool).unwrap();
+        kernel.set_rules(&rules_for(config, [there, gone].into_iter())).unwrap();
+        kernel.make_tap(there).unwrap();
+        set_right(&kernel, config).unwrap();
+        let expected = rules_for(config, [there].into_iter());
+        assert_eq!(kernel.state().cables.rules.as_ref(), Some(&expected));
+    }
 
     #[test]
     fn who_waits_on_the_only_thread_for_the_wire_waits_for_nobody_who_needs_a_thread() {

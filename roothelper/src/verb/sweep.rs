@@ -11,6 +11,7 @@ use super::detach_network::detach_unused;
 use super::detach_snapshot::detach;
 use super::discard_overlay::discard;
 use super::list_objects::objects;
+use super::network::set_right;
 use super::{Host, Wire, waiting};
 use crate::kernel::Kernel;
 use crate::vm_lock::{VmLock, VmLocks};
@@ -24,9 +25,14 @@ pub(crate) async fn sweep(
     let (caller, call::Sweep(request)) = permit.into_parts();
     waiting(move || {
         let Host { kernel, config, locks, .. } = host;
-        let config = Some(config);
-        let broom = Broom { kernel: &*kernel, locks: &locks, wire: &wire, config };
-        broom.sweep_user(caller.uid(), &request)
+        let broom = Broom { kernel: &*kernel, locks: &locks, wire: &wire, config: Some(config) };
+        let swept = broom.sweep_user(caller.uid(), &request)?;
+        if !request.dry_run {
+            // What cannot be set right now is so by the next who attaches or detaches.
+            let _alone = wire.blocking_lock();
+            let _told_then = set_right(&*kernel, config);
+        }
+        Ok(swept)
     })
     .await
 }
