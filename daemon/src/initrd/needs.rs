@@ -8,6 +8,10 @@ const NEEDED: [&str; 3] = ["virtio_mmio", "virtio_blk", "ext4"];
 const WANTED: [&str; 1] = ["virtio_net"];
 /// Most modules that are loaded. Debian's kernel has six, the most divided ones a dozen.
 const MOST: usize = 64;
+/// Most looks at modules. What may be absent is looked at again wherever it is good to have.
+const LOOKS: usize = 4096;
+/// Most modules that one is good to have, and most that a name may stand for.
+const EACH: usize = 32;
 /// Longest name of a module, in bytes.
 const LONGEST: usize = 56;
 
@@ -55,7 +59,7 @@ pub(crate) enum NeedError {
 /// The modules that are loaded, each behind those that it needs. None when all is built in.
 pub(super) fn order<'a>(tables: &Tables<'a>) -> Result<Vec<Module<'a>>, NeedError> {
     let mut resolving =
-        Resolving { known: Known::read(tables), open: Vec::new(), order: Vec::new() };
+        Resolving { known: Known::read(tables), open: Vec::new(), order: Vec::new(), looks: 0 };
     for name in NEEDED {
         resolving.require(name)?;
     }
@@ -93,7 +97,8 @@ impl<'a> Known<'a> {
             let (Some("softdep"), Some(name)) = (words.next(), words.next()) else { continue };
             let before = words.skip_while(|word| *word != "pre:").skip(1);
             let before = before.take_while(|word| !word.ends_with(':'));
-            soft.entry(plain(name)).or_default().extend(before);
+            let known = soft.entry(plain(name)).or_default();
+            known.extend(before.take(EACH - EACH.min(known.len())));
         }
         let mut aliases = BTreeMap::<_, Vec<_>>::new();
         for line in tables.aliases.lines() {
@@ -105,7 +110,8 @@ impl<'a> Known<'a> {
             };
             // Those of devices are patterns, and nothing needs them by these.
             if !alias.contains(['*', '?', '[']) {
-                aliases.entry(plain(alias)).or_default().push(name);
+                let known = aliases.entry(plain(alias)).or_default();
+                known.extend(Some(name).filter(|_| known.len() < EACH));
             }
         }
         // "crc32c_generic.alias=crc32c", with zeros between.
@@ -125,6 +131,7 @@ struct Resolving<'a> {
     /// What is being looked at, each for the one before it.
     open: Vec<String>,
     order: Vec<Module<'a>>,
+    looks: usize,
 }
 
 impl<'a> Resolving<'a> {
@@ -141,7 +148,8 @@ impl<'a> Resolving<'a> {
         if self.open.contains(&name) {
             return Err(NeedError::Cycle(name));
         }
-        if self.open.len() + self.order.len() >= MOST {
+        self.looks += 1;
+        if self.open.len() + self.order.len() >= MOST || self.looks > LOOKS {
             return Err(NeedError::Many);
         }
         let (path, needed) =
