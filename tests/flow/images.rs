@@ -147,6 +147,15 @@ fn kernels_of_the_users_own_are_taken_instead() {
     line.extend(size);
     place.owner.ok(line);
     assert!(!place.owner.images().join("bare/initrd").exists());
+    // One that was given is told from one that was found, which Firecracker's guests need not get.
+    place.import_tiny();
+    let record = |name: &str| {
+        let text = std::fs::read(place.owner.images().join(name).join("image.json")).unwrap();
+        serde_json::from_slice::<serde_json::Value>(&text).unwrap()
+    };
+    assert_eq!(record("own")["initrd_was_given"], true);
+    assert_eq!(record("tiny")["initrd_was_given"], serde_json::Value::Null);
+    assert_eq!(record("tiny")["has_initrd"], true);
 }
 
 #[test]

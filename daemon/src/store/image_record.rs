@@ -60,3 +60,23 @@ impl Document for ImageRecord {
     const NOUN: &'static str = "image record";
     const MIGRATIONS: &'static [Migration] = &[];
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_initial_ram_disk_of_which_nothing_is_said_was_found() {
+        // As it was written before it was told.
+        let text = r#"{"id":"1","name":"debian","created_at":0,"rootfs_size":8192,
+            "kernel_release":"6.1","has_initrd":true,"work_seed_mib":512,"source":"test"}"#;
+        let record: ImageRecord = serde_json::from_str(text).unwrap();
+        assert_eq!(record.own_initrd(), OwnInitrd::Found);
+        assert!(!serde_json::to_string(&record).unwrap().contains("given"));
+        let given = ImageRecord { initrd_was_given: true, ..record };
+        let text = serde_json::to_string(&given).unwrap();
+        let read: ImageRecord = serde_json::from_str(&text).unwrap();
+        assert_eq!(read.own_initrd(), OwnInitrd::Given);
+        assert_eq!(ImageRecord { has_initrd: false, ..read }.own_initrd(), OwnInitrd::None);
+    }
+}
