@@ -25,6 +25,7 @@ say \"dev $(busybox grep -c ' /dev devtmpfs ' /proc/mounts)\"
 say \"mounts $(busybox wc -l </proc/mounts)\"
 say \"modules $(busybox cut -d ' ' -f 1 /proc/modules | busybox sort | busybox tr '\\n' ' ')\"
 say \"cards $(busybox ls /sys/class/net | busybox tr '\\n' ' ')\"
+say \"depth $(busybox cat /sys/module/virtio_blk/parameters/queue_depth)\"
 say \"left $(busybox ls -d /modules /init 2>&1 | busybox grep -vc 'No such')\"
 echo kept >>/kept
 busybox sync
@@ -99,7 +100,8 @@ impl Guest {
 #[test]
 fn a_kernel_finds_its_root_by_the_modules_of_its_image_and_becomes_its_init() {
     let Some(guest) = Guest::new(image::kernel(), "sbin/init") else { return };
-    let said = guest.boot(Root::Uuid(guest.uuid), "colour=red single -- more");
+    let said =
+        guest.boot(Root::Uuid(guest.uuid), "virtio-blk.queue_depth=48 colour=red single -- more");
     let told = |word: &str| {
         let line = said.lines().find_map(|line| line.split_once(&format!("guest: {word} ")));
         line.unwrap_or_else(|| panic!("no {word} in:\n{said}")).1.trim()
@@ -111,6 +113,7 @@ fn a_kernel_finds_its_root_by_the_modules_of_its_image_and_becomes_its_init() {
     let modules = "failover net_failover virtio virtio_blk virtio_mmio virtio_net virtio_ring";
     assert_eq!(told("modules"), modules);
     assert_eq!(told("cards"), "eth0 lo");
+    assert_eq!(told("depth"), "48", "what is said to a module reaches it");
     assert_eq!(told("left"), "0");
     assert!(!said.contains("banger-init:"), "{said}");
     assert_eq!(guest.kept(), "kept\n");
