@@ -40,6 +40,8 @@ BANGER_WORKER_CALLS=${BANGER_WORKER_CALLS:-200} proof "what a call of the worker
 
 BANGER_HELPER_KILLS=${BANGER_HELPER_KILLS:-500} proof "helper, workers and clients killed while snapshots come, are written and go" \
     whoever_is_killed_leaves_nothing_that_the_next_does_not_mend
+BANGER_STEP_KILLS=${BANGER_STEP_KILLS:-300} proof "the helper killed, and clients gone, at each step of each call" \
+    whatever_happens_at_a_step_of_a_call_nothing_is_half_made
 BANGER_HELPER_SNAPSHOTS=${BANGER_HELPER_SNAPSHOTS:-200} proof "200 snapshots at once" \
     many_attach_at_once_and_each_vm_is_made_once
 BANGER_NETWORK_KILLS=${BANGER_NETWORK_KILLS:-1000} \

@@ -19,6 +19,7 @@ mod packaging;
 #[path = "../../roothelper/src/server/tests/raw.rs"]
 mod raw;
 mod snapshot;
+mod steps;
 mod system;
 mod times;
 mod trace;

@@ -45,10 +45,11 @@ const LIMIT: Duration = Duration::from_secs(1400);
 const LONG: Duration = Duration::from_secs(7200);
 
 /// Variables that a test finds inside, too: numbers that say how long it goes on, and from where.
-const PASSED: [&str; 8] = [
+const PASSED: [&str; 9] = [
     "BANGER_SEED",
     "BANGER_HELPER_KILLS",
     "BANGER_HELPER_SNAPSHOTS",
+    "BANGER_STEP_KILLS",
     "BANGER_PARALLEL_ROUNDS",
     "BANGER_PARALLEL_VMS",
     "BANGER_VM_KILLS",
@@ -194,10 +195,10 @@ fn order(machine: &mut Machine, times: u64) -> Outcome {
 
 /// Passes on what a test said, and panics when it failed.
 fn judge(outcome: &Outcome, machine: &Machine) {
-    for result in outcome.output.lines().filter(|line| line.starts_with("RESULT ")) {
-        println!("{result}");
+    for result in outcome.output.lines().filter_map(|line| said(line, "RESULT ")) {
+        println!("RESULT {result}");
     }
-    if let Some(reason) = outcome.output.lines().find_map(|line| line.strip_prefix("SKIPPED: ")) {
+    if let Some(reason) = outcome.output.lines().find_map(|line| said(line, "SKIPPED: ")) {
         skip(reason);
     }
     // A name that the program does not know would be no failure of its.
@@ -210,10 +211,33 @@ fn judge(outcome: &Outcome, machine: &Machine) {
     );
 }
 
+/// What a line says after this word: where there is one processor, the first line of a test comes behind its name.
+fn said<'a>(line: &'a str, word: &str) -> Option<&'a str> {
+    let line = match line.strip_prefix("test ") {
+        Some(named) => named.split_once(" ... ")?.1,
+        None => line,
+    };
+    line.strip_prefix(word)
+}
+
 /// This machine's glibc, where it is newer than the testbed's: what is linked to it would not run there.
 fn newer_glibc() -> Option<String> {
     let told = std::process::Command::new("getconf").arg("GNU_LIBC_VERSION").output().ok()?.stdout;
     let version = String::from_utf8(told).ok()?.trim().strip_prefix("glibc ")?.to_owned();
     let minor: u32 = version.strip_prefix("2.")?.parse().ok()?;
     (minor > 36).then_some(version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::said;
+
+    #[test]
+    fn what_a_test_says_first_is_heard_too() {
+        assert_eq!(said("RESULT 5 of 5", "RESULT "), Some("5 of 5"));
+        assert_eq!(said("test a::b ... RESULT 5 of 5", "RESULT "), Some("5 of 5"));
+        assert_eq!(said("test a::b ... SKIPPED: no kvm", "SKIPPED: "), Some("no kvm"));
+        assert_eq!(said("test a::b ... ok", "RESULT "), None);
+        assert_eq!(said("it says RESULT 5", "RESULT "), None);
+    }
 }
