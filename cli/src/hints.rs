@@ -18,7 +18,7 @@ fn files() -> Vec<PathBuf> {
     }
     let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut found = vec![top.join("README.md"), top.join("SECURITY.md")];
-    for folder in ["cli/src", "daemon/src", "proto/src", "docs"] {
+    for folder in ["cli/src", "daemon/src", "proto/src", "roothelper/src", "docs"] {
         walk(&top.join(folder), &mut found);
     }
     found

@@ -14,12 +14,13 @@ pub(crate) fn find(
     of: Ownership,
     diskseq: Diskseq,
 ) -> Result<Device, Refusal> {
-    judge(kernel.device(of).map_err(cannot("look for the VM's device"))?, diskseq)
+    judge(kernel.device(of).map_err(cannot("look for the VM's device"))?, of, diskseq)
 }
 
-fn judge(device: Option<Device>, diskseq: Diskseq) -> Result<Device, Refusal> {
+fn judge(device: Option<Device>, of: Ownership, diskseq: Diskseq) -> Result<Device, Refusal> {
     let device = device.ok_or_else(|| {
-        Refusal::new(Code::NotFound, "the VM has no attached device").hint("attach it")
+        Refusal::new(Code::NotFound, "the VM has no attached device")
+            .hint(format!("start the VM, which attaches it: banger start {}", of.vm))
     })?;
     is_meant(&device, diskseq)?;
     is_sound(&device)?;
@@ -27,7 +28,7 @@ fn judge(device: Option<Device>, diskseq: Diskseq) -> Result<Device, Refusal> {
         return Ok(device);
     }
     Err(Refusal::new(Code::FailedPrecondition, "the VM's device was never finished")
-        .hint("attach it anew"))
+        .hint(format!("start the VM anew: banger restart {}", of.vm)))
 }
 
 /// That it is this disk, and not the next of the same VM.
@@ -36,19 +37,24 @@ pub(crate) fn is_meant(device: &Device, diskseq: Diskseq) -> Result<(), Refusal>
         return Ok(());
     }
     Err(Refusal::new(Code::Aborted, "another device of this VM is attached by now")
-        .hint("use the handle of the last attach"))
+        .hint(format!("start the VM anew: banger restart {}", device.of.vm)))
+}
+
+/// What to do about a program that has the device open.
+pub(crate) fn end_program(device: &Device) -> String {
+    format!("end the program: sudo fuser --verbose /dev/dm-{}", device.number.minor)
 }
 
 /// That it is not about to go, and holds what was written.
 pub(crate) fn is_sound(device: &Device) -> Result<(), Refusal> {
     if device.removal_pending {
         let what = "the VM's device goes with the last program that has it open";
-        return Err(Refusal::new(Code::FailedPrecondition, what).hint("end that program"));
+        return Err(Refusal::new(Code::FailedPrecondition, what).hint(end_program(device)));
     }
     if device.invalid {
         let what = "the kernel gave the VM's device up: the host's disk was full";
         return Err(Refusal::new(Code::FailedPrecondition, what)
-            .hint("detach it and discard its overlay: what the guest wrote is lost"));
+            .hint(format!("what the guest wrote is lost: banger rm --force {}", device.of.vm)));
     }
     Ok(())
 }
@@ -74,8 +80,8 @@ mod tests {
             removal_pending: false,
             invalid: false,
         };
-        assert_eq!(judge(Some(good), diskseq).unwrap(), good);
-        let code = |device: Option<Device>| judge(device, diskseq).unwrap_err().code;
+        assert_eq!(judge(Some(good), good.of, diskseq).unwrap(), good);
+        let code = |device: Option<Device>| judge(device, good.of, diskseq).unwrap_err().code;
         assert_eq!(code(None), Code::NotFound);
         for other in [None, Diskseq::new(6).ok(), Diskseq::new(8).ok()] {
             assert_eq!(code(Some(Device { diskseq: other, ..good })), Code::Aborted);

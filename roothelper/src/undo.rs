@@ -99,7 +99,9 @@ pub(crate) fn undoing<T>(
         Ok(Ok(made)) => Ok(made),
         Ok(Err(refusal)) => Err(undo.fail(refusal)),
         Err(_) => {
-            Err(undo.fail(Refusal::new(Code::Internal, "the helper met a defect of its own")))
+            let defect = Refusal::new(Code::Internal, "the helper met a defect of its own");
+            let hint = "report it, with what this says: sudo journalctl --unit banger-roothelper";
+            Err(undo.fail(defect.hint(hint)))
         }
     }
 }
@@ -113,11 +115,16 @@ pub(crate) fn cannot(what: &'static str) -> impl FnOnce(io::Error) -> Refusal {
         use io::ErrorKind::{QuotaExceeded, ResourceBusy, StorageFull};
         let (code, hint) = match error.kind() {
             StorageFull | QuotaExceeded => (Code::ResourceExhausted, NO_ROOM),
-            ResourceBusy => (Code::FailedPrecondition, ""),
-            _ => (Code::Internal, ""),
+            ResourceBusy => {
+                (Code::FailedPrecondition, "see who has it: sudo fuser --verbose /dev/dm-*")
+            }
+            _ => (Code::Internal, "the kernel may say why: sudo dmesg"),
         };
-        let refusal = Refusal { chain: vec![error.to_string()], ..Refusal::new(code, "") };
-        Refusal { message: format!("cannot {what}"), ..refusal.hint(hint) }
+        Refusal {
+            message: format!("cannot {what}"),
+            chain: vec![error.to_string()],
+            ..Refusal::new(code, "").hint(hint)
+        }
     }
 }
 
@@ -147,7 +154,10 @@ mod tests {
         let refusal = cannot("make it")(io::ErrorKind::StorageFull.into());
         assert_eq!(refusal.code, Code::ResourceExhausted);
         assert_eq!((refusal.message.as_str(), refusal.hint.as_str()), ("cannot make it", NO_ROOM));
-        assert_eq!(cannot("make it")(io::Error::other("no")).hint, "");
+        assert_eq!(
+            cannot("make it")(io::Error::other("no")).hint,
+            "the kernel may say why: sudo dmesg"
+        );
     }
 
     #[test]

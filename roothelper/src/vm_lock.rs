@@ -53,7 +53,7 @@ impl VmLocks {
         let mut busy = locked(&self.inner.busy);
         if busy.contains_key(&of) {
             return Err(Refusal::new(Code::Aborted, "another call about this VM is under way")
-                .hint("ask again when it has ended"));
+                .hint(format!("ask again when it has ended: banger inspect {}", of.vm)));
         }
         busy.insert(of, None);
         Ok(VmLock { locks: self.clone(), of })
@@ -92,8 +92,7 @@ impl VmLocks {
             .chain(taps)
             .filter(|other| *other != of && other.uid == of.uid)
             .collect();
-        let hint =
-            "stop another VM; an administrator can raise `vms` in /etc/banger/roothelper.toml";
+        let hint = "stop another VM: banger stop VM; an administrator can raise `vms`: sudoedit /etc/banger/roothelper.toml";
         let count = u32::try_from(others.len()).unwrap_or(u32::MAX);
         limits.check_vms(count).map_err(|error| exhausted(&error, hint))
     }
@@ -139,8 +138,7 @@ impl VmLock {
             }
         }
         if overlay > 0 {
-            let hint =
-                "remove a VM; an administrator can raise `overlays` in /etc/banger/roothelper.toml";
+            let hint = "remove a VM: banger rm VM; an administrator can raise `overlays`: sudoedit /etc/banger/roothelper.toml";
             limits.check_overlay(bytes, overlay).map_err(|error| exhausted(&error, hint))?;
             let hint = "remove a VM, or what removed ones left: banger gc --overlays";
             limits.check_overlays(files).map_err(|error| exhausted(&error, hint))?;
@@ -172,7 +170,7 @@ impl VmLock {
                 mib(bytes)
             );
             return Err(Refusal::new(Code::ResourceExhausted, what)
-                .hint("make room in /var/lib/banger's filesystem, or start one VM after another"));
+                .hint("make room: df -h /var/lib/banger; or start one VM after another"));
         }
         promised.insert(self.of, bytes.min(size));
         Ok(())

@@ -212,7 +212,7 @@ impl NotABaseImage {
             }
             Self::TooLarge(..) => (
                 Code::ResourceExhausted,
-                "an administrator can raise `overlays` under [quota] in the helper's configuration"
+                "an administrator can raise `overlays` under [quota]: sudoedit /etc/banger/roothelper.toml"
                     .to_owned(),
             ),
         };

@@ -86,7 +86,8 @@ impl Entrance {
         request: hyper::Request<Incoming>,
     ) -> Result<hyper::Response<Body>, Infallible> {
         let Some(method) = Method::from_path(request.uri().path()) else {
-            let unknown = Refusal::new(Code::Unimplemented, "the root helper has no such call");
+            let unknown = Refusal::new(Code::Unimplemented, "the root helper has no such call")
+                .hint("it may be of another version: banger doctor");
             let (uid, pid) = (peer.caller.uid().get(), peer.caller.pid().as_raw_pid());
             self.audit().refuse_peer(uid, Some(pid), &unknown);
             return Ok(Status::from(unknown).into_http());
@@ -95,9 +96,7 @@ impl Entrance {
         let reading = Reading { server: Arc::clone(&self.server), peer, method, was_read };
         let until = Instant::now() + self.server.deadlines().call_with_people;
         let answered = timeout_at(until, self.answer_in_turn(Watch(reading), request)).await;
-        Ok(answered.unwrap_or_else(|_| {
-            Status::from(Refusal::new(Code::DeadlineExceeded, "it took too long")).into_http()
-        }))
+        Ok(answered.unwrap_or_else(|_| Status::from(too_late()).into_http()))
     }
 
     async fn answer_in_turn(
@@ -128,6 +127,12 @@ impl Entrance {
             Err(never) => match never {},
         }
     }
+}
+
+/// The answer to a call that is not waited for any longer.
+pub(super) fn too_late() -> Refusal {
+    Refusal::new(Code::DeadlineExceeded, "it took too long")
+        .hint("see what it waited for: sudo journalctl --unit banger-roothelper, sudo dmesg; then ask again")
 }
 
 /// The answer to a message that is none: too long, cut, late, or not what the contract says.
@@ -171,7 +176,8 @@ impl hyper::body::Body for Timely {
             return Poll::Ready(frame.map(|frame| frame.map_err(cut)));
         }
         me.until.as_mut().poll(context).map(|()| {
-            let late = Refusal::new(Code::DeadlineExceeded, "the request did not come in time");
+            let late = Refusal::new(Code::DeadlineExceeded, "the request did not come in time")
+                .hint("ask again: this computer may be busy");
             Some(Err(late.into()))
         })
     }

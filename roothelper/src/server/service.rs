@@ -13,7 +13,7 @@ use tonic::{Request, Response, Status};
 
 use super::admission::Capacity;
 use super::connection::Patience;
-use super::entrance::Reading;
+use super::entrance::{Reading, too_late};
 use super::peer::Peer;
 use super::serve::{Ended, serve};
 use crate::call::Call;
@@ -145,9 +145,7 @@ impl Server {
             });
             done.await.unwrap_or_else(|error| Err(Refusal::from_error(Code::Internal, &error)))
         };
-        timeout(patience, asked_and_done)
-            .await
-            .unwrap_or_else(|_| Err(Refusal::new(Code::DeadlineExceeded, "it took too long")))
+        timeout(patience, asked_and_done).await.unwrap_or_else(|_| Err(too_late()))
     }
 }
 

@@ -47,7 +47,10 @@ fn attach(
     };
     carry_out(kernel, &steps, &before)?;
     let there = look(kernel)?;
-    let gone = || Refusal::new(Code::Aborted, "somebody removed the tap at once");
+    let gone = || {
+        Refusal::new(Code::Aborted, "somebody removed the tap at once")
+            .hint(format!("start the VM again: banger start {}", ownership.vm))
+    };
     let tap = tap_of(&there, ownership).filter(|tap| tap.guest == guest).ok_or_else(gone)?;
     Ok(AttachedNetwork {
         change,

@@ -27,7 +27,7 @@ fn look(
 ) -> Result<HelperDescription, Refusal> {
     let failed = |error: std::io::Error| Refusal {
         message: "cannot see what the host has".into(),
-        ..Refusal::from_error(Code::Internal, &error)
+        ..Refusal::from_error(Code::Internal, &error).hint("the kernel may say why: sudo dmesg")
     };
     let release = kernel.release().map_err(failed)?;
     let overlays = kernel.overlays_of(uid).map_err(failed)?;

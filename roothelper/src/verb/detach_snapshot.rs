@@ -4,7 +4,7 @@ use banger_proto::roothelper::{Change, DetachSnapshot};
 use banger_proto::{Code, Refusal};
 
 use super::{Host, waiting};
-use crate::attached::is_meant;
+use crate::attached::{end_program, is_meant};
 use crate::kernel::Kernel;
 use crate::kernel::device::{Device, Removal};
 use crate::undo::cannot;
@@ -41,7 +41,11 @@ pub(super) fn detach(
     }
     if !kernel.unused(device.of).map_err(cannot("see who has the device open"))? {
         return Err(Refusal::new(Code::FailedPrecondition, "a program has the VM's device open")
-            .hint("end the VM's VMM, and detach again"));
+            .hint(format!(
+                "stop the VM: banger stop {}; or {}",
+                device.of.vm,
+                end_program(&device)
+            )));
     }
     remove(kernel, &device)
 }

@@ -4,6 +4,7 @@ use banger_proto::roothelper::{Change, Discarded};
 use banger_proto::{Code, Refusal};
 
 use super::{Host, waiting};
+use crate::attached::end_program;
 use crate::kernel::Kernel;
 use crate::undo::cannot;
 use crate::vm_lock::VmLock;
@@ -23,9 +24,12 @@ pub(super) fn discard(kernel: &dyn Kernel, lock: &VmLock) -> Result<Discarded, R
     let device = kernel.device(of).map_err(cannot("look for the VM's device"))?;
     if let Some(device) = device {
         let (what, hint) = if device.removal_pending {
-            ("the VM's device goes with the last program that has it open", "end that program")
+            ("the VM's device goes with the last program that has it open", end_program(&device))
         } else {
-            ("the VM's device is attached, and stands on its overlay", "detach it first")
+            (
+                "the VM's device is attached, and stands on its overlay",
+                format!("stop the VM first: banger stop {}", of.vm),
+            )
         };
         return Err(Refusal::new(Code::FailedPrecondition, what).hint(hint));
     }
@@ -65,10 +69,11 @@ mod tests {
         }
         kernel.state().overlays.insert(of, (1 << 20, 4096));
         kernel.make_device(of).unwrap();
-        for (pending, hint) in [(false, "detach it first"), (true, "end that program")] {
+        for (pending, hint) in [(false, "banger stop"), (true, "sudo fuser --verbose /dev/dm-")] {
             kernel.state().devices.get_mut(&of).unwrap().removal_pending = pending;
             let refusal = discard(&kernel, &lock).unwrap_err();
-            assert_eq!((refusal.code, &*refusal.hint), (Code::FailedPrecondition, hint));
+            assert_eq!(refusal.code, Code::FailedPrecondition);
+            assert!(refusal.hint.contains(hint), "{refusal:?}");
         }
         assert!(kernel.state().overlays.contains_key(&of));
         kernel.remove_device(of).unwrap();

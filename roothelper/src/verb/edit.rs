@@ -37,12 +37,12 @@ fn take(
     if device.node_owner != Some(0) {
         let what = "the VM's device is lent: its VMM may write to it";
         return Err(Refusal::new(Code::FailedPrecondition, what)
-            .hint("detach it, which takes it back, and attach it again"));
+            .hint(format!("stop the VM, which takes it back: banger stop {}", handle.vm)));
     }
     let opened = kernel.open_device(&device, access).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => {
             Refusal::new(Code::Aborted, "another device of this VM is attached by now")
-                .hint("use the handle of the last attach")
+                .hint(format!("start the VM anew: banger restart {}", handle.vm))
         }
         _ => cannot("open the VM's device")(error),
     })?;

@@ -4,12 +4,12 @@ use banger_proto::roothelper::{Change, Diskseq, LendDevice, LentDevice};
 use banger_proto::{Code, Refusal};
 
 use super::{Host, waiting};
-use crate::attached::find;
+use crate::attached::{end_program, find};
 use crate::kernel::Kernel;
 use crate::kernel::device::Device;
 use crate::undo::{Done, cannot, undoing};
 use crate::vm_lock::VmLock;
-use crate::{OwnerUid, Ownership, Permit, call};
+use crate::{Ownership, Permit, call};
 
 pub(crate) async fn lend_device(
     permit: Permit<call::LendDevice>,
@@ -21,12 +21,12 @@ pub(crate) async fn lend_device(
 }
 
 /// What is to be done, by whom the node belongs to.
-fn plan(node_owner: Option<u32>, caller: OwnerUid) -> Result<Change, Refusal> {
+fn plan(node_owner: Option<u32>, of: Ownership) -> Result<Change, Refusal> {
     match node_owner {
         Some(0) => Ok(Change::Lent),
-        Some(uid) if uid == caller.get() => Ok(Change::None),
+        Some(uid) if uid == of.uid.get() => Ok(Change::None),
         _ => Err(Refusal::new(Code::FailedPrecondition, "the device's node is somebody else's")
-            .hint("detach, and attach again")),
+            .hint(format!("start the VM anew: banger restart {}", of.vm))),
     }
 }
 
@@ -37,7 +37,7 @@ pub(super) fn lend(
 ) -> Result<LentDevice, Refusal> {
     let (of, diskseq) = (lock.of(), request.device.diskseq);
     let device = find(kernel, of, diskseq)?;
-    let change = plan(device.node_owner, of.uid)?;
+    let change = plan(device.node_owner, of)?;
     if change == Change::Lent {
         give(kernel, &device, diskseq)?;
     }
@@ -48,11 +48,11 @@ fn give(kernel: &dyn Kernel, device: &Device, diskseq: Diskseq) -> Result<(), Re
     // Its first events must be over: what udev does on them is not to fall to the new owner.
     if !kernel.udev_is_done(device).map_err(cannot("see what udev does"))? {
         return Err(Refusal::new(Code::FailedPrecondition, "udev has not looked at the device")
-            .hint("systemctl status systemd-udevd"));
+            .hint("sudo systemctl restart systemd-udevd, then start the VM again"));
     }
     if !kernel.unused(device.of).map_err(cannot("see who has the device open"))? {
         return Err(Refusal::new(Code::FailedPrecondition, "a program has the VM's device open")
-            .hint("sudo fuser --verbose /dev/dm-*"));
+            .hint(end_program(device)));
     }
     undoing(kernel, |undo| {
         // Also when it fails half-way.
@@ -65,6 +65,6 @@ fn give(kernel: &dyn Kernel, device: &Device, diskseq: Diskseq) -> Result<(), Re
             return Ok(());
         }
         Err(Refusal::new(Code::Aborted, "somebody changed the device meanwhile")
-            .hint("lend it again"))
+            .hint(format!("start the VM again: banger start {}", device.of.vm)))
     })
 }

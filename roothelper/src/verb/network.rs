@@ -130,7 +130,9 @@ pub(super) fn check_bridge(wiring: &Wiring, pool: Pool) -> Result<(), Refusal> {
             "the pool of the bridge is {pool} now, and {strangers} attached VMs have addresses of another"
         );
         return Err(Refusal {
-            hint: "stop those VMs, of every user, and start them again".into(),
+            hint: format!(
+                "start those VMs anew, each its owner: banger restart VM; or set the pool back: sudoedit {CONFIG_PATH}"
+            ),
             ..Refusal::new(Code::FailedPrecondition, message)
         });
     }
@@ -150,7 +152,7 @@ pub(super) fn check_routes(wiring: &Wiring, pool: Pool) -> Result<(), Refusal> {
     );
     Err(Refusal {
         hint: format!(
-            "choose another `pool` in the table [network] of {CONFIG_PATH}, as an administrator"
+            "choose another `pool` in the table [network] of {CONFIG_PATH}, as an administrator: sudoedit {CONFIG_PATH}"
         ),
         ..Refusal::new(Code::FailedPrecondition, message)
     })
@@ -170,7 +172,7 @@ pub(super) fn choose(
     let free = (0..pool.guests()).map(|at| pool.guest(first + at)).find(|address| !taken(address));
     free.ok_or_else(|| Refusal {
         hint: format!(
-            "stop a VM, or give the bridge more addresses: `pool` in the table [network] of {CONFIG_PATH}"
+            "stop a VM: banger stop VM; or give the bridge more addresses, `pool` in the table [network] of {CONFIG_PATH}: sudoedit {CONFIG_PATH}"
         ),
         ..Refusal::new(
             Code::ResourceExhausted,

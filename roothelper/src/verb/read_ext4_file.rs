@@ -1,7 +1,7 @@
 //! Reads files of the filesystem on an attached device.
 
 use banger_proto::roothelper::Ext4Found;
-use banger_proto::{Code, Refusal};
+use banger_proto::{Code, Refusal, VmId};
 
 use super::Host;
 use super::attach_snapshot::LANDLOCK;
@@ -29,58 +29,69 @@ pub(crate) async fn read_ext4_file(
         }
         _ => pending.go_on(),
     }
-    read.map_err(refusal)
+    read.map_err(|error| refusal(error, request.device.vm))
 }
 
 /// What the caller is told.
-fn refusal(error: NotRead) -> Refusal {
+fn refusal(error: NotRead, vm: VmId) -> Refusal {
     let (code, message, chain, hint) = match error {
         NotRead::Died(death) => (
             Code::DataLoss,
             "the VM's filesystem cannot be read: its reader died of it",
             vec![death.to_string()],
-            "it is damaged, or made to do harm: discard the VM's overlay",
+            format!(
+                "it is damaged, or made to do harm; with what its guest wrote: banger rm --force {vm}"
+            ),
         ),
         NotRead::Refused(refused) => {
-            let (code, message, hint) = of(refused.blame);
+            let (code, message, hint) = of(refused.blame, vm);
             (code, message, refused.chain, hint)
         }
-        NotRead::NotShutIn(chain) => {
-            (Code::FailedPrecondition, "the ext4 worker cannot be shut in here", chain, LANDLOCK)
-        }
+        NotRead::NotShutIn(chain) => (
+            Code::FailedPrecondition,
+            "the ext4 worker cannot be shut in here",
+            chain,
+            LANDLOCK.to_owned(),
+        ),
         NotRead::NotStarted(error) => (
             Code::Internal,
             "the ext4 worker cannot be started",
             vec![error.to_string()],
-            "systemctl status banger-roothelper.service",
+            "sudo systemctl status banger-roothelper.service".to_owned(),
         ),
     };
     Refusal { chain, ..Refusal::new(code, message) }.hint(hint)
 }
 
-const fn of(blame: Blame) -> (Code, &'static str, &'static str) {
+fn of(blame: Blame, vm: VmId) -> (Code, &'static str, String) {
     match blame {
         Blame::Limit => (
             Code::ResourceExhausted,
             "what is there is larger than the request allows",
-            "allow more, within the limits that Describe tells",
+            "allow more, within the limits that Describe tells".to_owned(),
         ),
-        Blame::Request => {
-            (Code::InvalidArgument, "the VM's filesystem has no such paths", "use other paths")
-        }
+        Blame::Request => (
+            Code::InvalidArgument,
+            "the VM's filesystem has no such paths",
+            "use other paths".into(),
+        ),
         Blame::Incompatible => (
             Code::FailedPrecondition,
             "the VM's filesystem has a feature that is not read",
-            "make the image's filesystem without it",
+            "make an image without it: banger image import --help".to_owned(),
         ),
         Blame::Damage => (
             Code::DataLoss,
             "the VM's filesystem contradicts itself",
-            "discard the VM's overlay; if it comes again, import the image anew",
+            format!(
+                "make the VM anew: banger rm --force {vm}, banger create; if it comes again, the image: banger image import --help"
+            ),
         ),
-        Blame::Space | Blame::Host => {
-            (Code::Internal, "the VM's device cannot be read", "sudo dmesg says what it is about")
-        }
+        Blame::Space | Blame::Host => (
+            Code::Internal,
+            "the VM's device cannot be read",
+            "the kernel says why: sudo dmesg".into(),
+        ),
     }
 }
 
@@ -103,7 +114,7 @@ mod tests {
             (NotRead::NotStarted(std::io::ErrorKind::NotFound.into()), Code::Internal),
         ];
         for (error, code) in table {
-            let told = refusal(error);
+            let told = refusal(error, VmId::random());
             assert_eq!(told.code, code, "{told:?}");
             assert!(!told.chain.is_empty() && !told.hint.is_empty(), "{told:?}");
         }

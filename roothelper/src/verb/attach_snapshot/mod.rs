@@ -110,7 +110,7 @@ fn look(kernel: &dyn Kernel, of: Ownership, base: &BaseImage) -> Result<Facts, R
 
 fn changed() -> Refusal {
     Refusal::new(Code::FailedPrecondition, "the base image changes while it is attached")
-        .hint("attach it again when nobody writes to it")
+        .hint("start the VM again when nobody writes to its image: banger start VM")
 }
 
 fn make(
@@ -167,7 +167,8 @@ fn make(
             }),
             other => {
                 let what = format!("the device is not as it was made: {other:?}");
-                Err(Refusal::new(Code::Internal, what))
+                Err(Refusal::new(Code::Internal, what)
+                    .hint("the kernel may say why: sudo dmesg; then start the VM again"))
             }
         }
     })

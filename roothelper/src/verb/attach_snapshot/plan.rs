@@ -40,7 +40,7 @@ pub(super) enum Plan {
 
 pub(super) fn plan(facts: &Facts, request: &AttachSnapshot) -> Result<Plan, Refusal> {
     let refuse =
-        |what: &str, hint: &str| Err(Refusal::new(Code::FailedPrecondition, what).hint(hint));
+        |what: &str, hint: String| Err(Refusal::new(Code::FailedPrecondition, what).hint(hint));
     let mut unfinished = None;
     if let Some(device) = facts.device {
         is_sound(&device)?;
@@ -51,27 +51,29 @@ pub(super) fn plan(facts: &Facts, request: &AttachSnapshot) -> Result<Plan, Refu
                 }
                 return refuse(
                     "the VM is attached with another base image",
-                    "stop the VM, which detaches it",
+                    format!("stop the VM, which detaches it: banger stop {}", request.vm),
                 );
             }
             _ => unfinished = Some(device),
         }
     }
     let Some(overlay_size) = overlay_size(facts.base_size) else {
-        return Err(Refusal::new(Code::InvalidArgument, "the base image is too large"));
+        return Err(Refusal::new(Code::InvalidArgument, "the base image is too large")
+            .hint("use a smaller one: banger image ls"));
     };
     let new_overlay = match facts.overlay {
         Some(there) if there == overlay_size => false,
         Some(_) => {
             return refuse(
                 "the VM's overlay was made for a base image of another size",
-                "start the VM with the image that it was made from",
+                format!("start it with the image it was made from: banger inspect {}", request.vm),
             );
         }
         None if request.create_overlay => true,
         None => {
             let what = "the VM has no overlay file: what its guest wrote is gone";
-            return Err(Refusal::new(Code::NotFound, what).hint("remove the VM, and make it anew"));
+            return Err(Refusal::new(Code::NotFound, what)
+                .hint(format!("make the VM anew: banger rm {}, banger create", request.vm)));
         }
     };
     if facts.free < request.free_bytes {
@@ -81,8 +83,9 @@ pub(super) fn plan(facts: &Facts, request: &AttachSnapshot) -> Result<Plan, Refu
             mib(facts.free),
             mib(request.free_bytes)
         );
-        return Err(Refusal::new(Code::ResourceExhausted, what)
-            .hint("make room in /var/lib/banger's filesystem"));
+        return Err(
+            Refusal::new(Code::ResourceExhausted, what).hint("make room: df -h /var/lib/banger")
+        );
     }
     Ok(Plan::Make { unfinished, new_overlay, overlay_size })
 }
