@@ -74,6 +74,8 @@ impl User {
     /// An image of its own.
     pub fn image(self, name: &str, bytes: u64) -> PathBuf {
         let path = PathBuf::from(format!("/var/tmp/{name}-{}", self.uid));
+        // Root may not write over what a user has in such a folder.
+        let _old = std::fs::remove_file(&path);
         File::create(&path).unwrap().set_len(bytes).unwrap();
         std::os::unix::fs::chown(&path, Some(self.uid), Some(self.gid)).unwrap();
         path
