@@ -3,6 +3,7 @@
 use std::fs::read_dir;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::OFlags;
@@ -124,11 +125,17 @@ pub(super) fn release(number: LoopNumber) -> io::Result<()> {
     let control = loop_control()?;
     let released = patience(LETTING_GO, || match change(&control, REMOVE, number) {
         Err(error) if error.kind() == io::ErrorKind::ResourceBusy => None,
-        // Nobody has it.
-        Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Some(Ok(())),
+        // Nobody has it; whoever removes it just now is not through while it is listed.
+        Err(error) if error.raw_os_error() == Some(libc::ENODEV) => {
+            (!is_listed(number)).then_some(Ok(()))
+        }
         released => Some(released),
     });
     released.unwrap_or_else(|| Err(io::ErrorKind::ResourceBusy.into()))
+}
+
+fn is_listed(number: LoopNumber) -> bool {
+    Path::new(ALL).join(format!("loop{}", number.get())).exists()
 }
 
 /// The numbers of ours that have a device, bound or not.
