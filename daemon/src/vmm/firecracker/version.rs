@@ -11,8 +11,9 @@ use crate::vmm::walls::run;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Version(u16, u16, u16);
 
-/// The first that has all that guests are given.
-const OLDEST: Version = Version(1, 4, 0);
+/// The first that tells guests of their devices by ACPI. Earlier ones do so on the kernel's command
+/// line, which few kernels of distributions read: they would find no disk.
+const OLDEST: Version = Version(1, 8, 0);
 /// Those that a guest's root gets out of, from and to, and by what.
 const ESCAPES: &[(Version, Version, &str)] = &[
     (Version(1, 13, 0), Version(1, 14, 3), "CVE-2026-5747"),
@@ -88,12 +89,12 @@ mod tests {
             let said = format!("Firecracker v{bad}\n\n");
             assert!(trouble(&said).is_some_and(|text| text.contains("CVE-2026-5747")), "{bad}");
         }
-        for good in ["1.4.0", "1.12.1", "1.14.4", "1.15.1", "1.16.1", "1.17.0-dev", "2.0.0"] {
+        for good in ["1.8.0", "1.12.1", "1.14.4", "1.15.1", "1.16.1", "1.17.0-dev", "2.0.0"] {
             assert_eq!(trouble(&format!("Firecracker v{good}\n")), None);
         }
         assert_eq!(
             trouble("Firecracker v0.25.2").as_deref(),
-            Some("Firecracker 0.25.2 is older than 1.4.0")
+            Some("Firecracker 0.25.2 is older than 1.8.0")
         );
     }
 
