@@ -1,7 +1,7 @@
 //! Each step of each call, on the real kernel: the helper is killed at it, or its client goes while the helper stands
 //! still there. A step is a call of the helper's to the kernel, which strace ends or holds up.
 //!
-//! `BANGER_STEP_KILLS` says how many, `BANGER_SEED` where they begin.
+//! `BANGER_STEP_KILLS` says how many are to happen, `BANGER_SEED` where they begin.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -20,8 +20,10 @@ use crate::kills::Numbers;
 use crate::trace::Trace;
 use crate::{number, sh};
 
-/// Steps when `BANGER_STEP_KILLS` says nothing.
-const STEPS: u64 = 3;
+/// Events when `BANGER_STEP_KILLS` says nothing: one of each, and another.
+const STEPS: u64 = 4;
+/// What happens, one after the other.
+const EVENTS: [Event; 4] = [Event::Killed, Event::Gone, Event::Killed, Event::Reset];
 /// What of the helper's calls to the kernel is a step: all that make or change something, or look for it.
 const CHANGES: &str = "ioctl,fchown,fchownat,fchmod,fchmodat,chown,mkdir,mkdirat,mknodat,unlink,unlinkat,linkat,\
     ftruncate,fsync,openat,openat2";
@@ -220,28 +222,30 @@ fn whatever_happens_at_a_step_of_a_call_nothing_is_half_made() {
         let (seed, count) = (number("BANGER_SEED", 1), number("BANGER_STEP_KILLS", STEPS));
         let mut numbers = Numbers(seed);
         let (mut cut, mut wrong) = ([0; 3], Vec::new());
-        for n in 0..count {
-            let (call, steps, most) = CALLS[n as usize % CALLS.len()];
-            let event = match numbers.below(4) {
-                0 => Event::Reset,
-                1 => Event::Gone,
-                _ => Event::Killed,
-            };
+        let (first, mut happened) = (numbers.below(CALLS.len() as u64), 0);
+        // A step that a call did not come to is none.
+        for n in 0..4 * count {
+            let (call, steps, most) = CALLS[(first + n) as usize % CALLS.len()];
+            let event = EVENTS[happened as usize % EVENTS.len()];
             let step = 1 + numbers.below(most);
             if scene.cut((call, steps), event, step) {
                 cut[event as usize] += 1;
+                happened += 1;
             }
             if let Err(why) = scene.judge(call) {
                 wrong.push(format!("{n}: {call:?}, {event:?} at step {step}: {why}"));
+            }
+            if happened == count || !wrong.is_empty() {
                 break;
             }
         }
         let [killed, reset, gone] = cut;
         println!(
-            "RESULT helper and clients at each step of calls on the real kernel, seed {seed}: {count} tried, \
+            "RESULT helper and clients at each step of calls on the real kernel, seed {seed}: \
              {killed} kills, {reset} calls taken back, {gone} clients gone in the middle: {} violations",
             wrong.len()
         );
         assert!(wrong.is_empty(), "{wrong:#?}");
+        assert_eq!(happened, count, "calls have fewer steps than they had");
     });
 }
