@@ -196,7 +196,7 @@ fn only_the_callers_own_device_of_this_handle_is_looked_into() {
     helper.asks(ANN, |mut helper| async move { helper.lend_device(lend).await }).unwrap();
     let lent = write();
     assert_eq!(lent.code, Code::FailedPrecondition);
-    assert!(lent.message.contains("lent") && lent.hint.contains("attach"), "{lent:?}");
+    assert!(lent.message.contains("lent") && lent.hint.contains("banger stop"), "{lent:?}");
     let vmm = helper.kernel.open_as(ANN, of(vm)).unwrap();
     helper.kernel.remove_device(of(vm)).unwrap();
     assert_eq!(write().code, Code::FailedPrecondition);
