@@ -2,12 +2,11 @@
 //! that linger. Who sends them waits for them; others notice nothing.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::io::{ErrorKind, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use banger_proto::VmId;
@@ -15,6 +14,7 @@ use banger_proto::wire::roothelper as wire;
 use prost::Message;
 use rustix::net::sockopt::set_socket_linger;
 
+use super::fuse::Fuse;
 use super::raw::{LONG, Loaded, Raw, let_go, send};
 use super::stage::{ALICE, BOB, Stage, as_user, asks, is_root, runtime};
 use crate::authority::simulated::Simulated;
@@ -147,57 +147,21 @@ fn who_is_not_let_in_holds_up_nobody_with_what_is_in_the_socket() {
     stage.end();
 }
 
-/// A filesystem whose server does not answer when a file is closed.
-struct NeverFlushes {
-    server: Child,
-    folder: tempfile::TempDir,
+/// A filesystem whose server does not answer when a file is closed; `None` where there is no FUSE.
+fn never_flushes() -> Option<Fuse> {
+    Fuse::mount(include_str!("never-flushes.py"))
 }
 
-impl NeverFlushes {
-    /// `None` where there is no FUSE.
-    fn mount() -> Option<Self> {
-        if !is_root() || !Path::new("/dev/fuse").exists() {
-            return None;
-        }
-        let folder = tempfile::tempdir().unwrap();
-        let mut server = Command::new("python3")
-            .args(["-c", include_str!("never-flushes.py")])
-            .arg(folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let here = Self { server, folder };
-        (line == "mounted\n").then_some(here)
-    }
-
-    /// A file in the server's own namespace of mounts.
-    fn path(&self) -> PathBuf {
-        let below = self.folder.path().strip_prefix("/").unwrap();
-        Path::new("/proc").join(self.server.id().to_string()).join("root").join(below).join("x")
-    }
-
-    fn open(&self) -> OwnedFd {
-        File::open(self.path()).unwrap().into()
-    }
-}
-
-impl Drop for NeverFlushes {
-    /// Nobody waits for a server that is gone.
-    fn drop(&mut self) {
-        self.server.kill().unwrap();
-        self.server.wait().unwrap();
-    }
+fn opened(files: &Fuse) -> OwnedFd {
+    File::open(files.path("x")).unwrap().into()
 }
 
 #[test]
 fn files_of_a_server_that_never_answers_take_their_senders_places_alone() {
-    let Some(files) = NeverFlushes::mount() else { return };
+    let Some(files) = never_flushes() else { return };
     let capacity = Capacity { connections_of_user: 12, ..Capacity::UNIT };
     let stage = Stage::with(Simulated::yes(), capacity, Patience::CONTRACT);
-    for way in ways(|| files.open()) {
+    for way in ways(|| opened(&files)) {
         let what = format!("{} with {:?}", way.1, way.0.iter().map(Vec::len).collect::<Vec<_>>());
         // To close it here would be to wait as well.
         call(&stage.socket(), way, true);
@@ -206,7 +170,7 @@ fn files_of_a_server_that_never_answers_take_their_senders_places_alone() {
     // Until there is no place left.
     let begun = Instant::now();
     while is_let_in(&stage) {
-        call(&stage.socket(), (vec![vec![files.open()]], "ListObjects", Vec::new()), true);
+        call(&stage.socket(), (vec![vec![opened(&files)]], "ListObjects", Vec::new()), true);
         assert!(begun.elapsed() < LONG, "there are places for ever");
     }
     another_is_answered(&stage, "all places of the first are taken");

@@ -6,6 +6,7 @@ mod closing;
 mod crowd;
 mod descriptors;
 mod exhausted;
+mod fuse;
 mod identity;
 mod leaving;
 mod life;

@@ -2,13 +2,11 @@
 //! once, or never: the helper serves the others on, and has in the end what it had before.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::io::{ErrorKind, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::net::sockopt::{
@@ -16,6 +14,7 @@ use rustix::net::sockopt::{
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use super::fuse::Fuse;
 use super::raw::{LONG, keep_open, let_go, send};
 use super::stage::{ALICE, BOB, Stage, as_user, asks, may_be_several_users};
 use crate::authority::simulated::Simulated;
@@ -153,39 +152,16 @@ fn very_many_that_linger_are_closed_within_seconds_and_end_nobody() {
 }
 
 /// A filesystem whose server never writes back.
-struct NeverWrites {
-    server: Child,
-    folder: tempfile::TempDir,
-}
+struct NeverWrites(Fuse);
 
 impl NeverWrites {
     /// `None` where there is no FUSE.
     fn mount() -> Option<Self> {
-        if !Path::new("/dev/fuse").exists() {
-            return None;
-        }
-        let folder = tempfile::tempdir().unwrap();
-        let mut server = Command::new("python3")
-            .args(["-c", include_str!("never-writes.py")])
-            .arg(folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let here = Self { server, folder };
-        (line == "mounted\n").then_some(here)
-    }
-
-    /// The folder, in the server's own namespace of mounts.
-    fn path(&self) -> PathBuf {
-        let below = self.folder.path().strip_prefix("/").unwrap();
-        Path::new("/proc").join(self.server.id().to_string()).join("root").join(below)
+        Fuse::mount(include_str!("never-writes.py")).map(Self)
     }
 
     fn open(&self) -> File {
-        File::options().read(true).write(true).open(self.path().join("0")).unwrap()
+        File::options().read(true).write(true).open(self.0.path("0")).unwrap()
     }
 
     /// Sockets in which a file is in flight that nobody else has open and that is unchanged.
@@ -208,14 +184,6 @@ impl NeverWrites {
             keep_open(file);
         }));
         std::thread::sleep(Duration::from_secs(1));
-    }
-}
-
-impl Drop for NeverWrites {
-    /// Nobody waits for a server that is gone.
-    fn drop(&mut self) {
-        self.server.kill().unwrap();
-        self.server.wait().unwrap();
     }
 }
 
