@@ -33,3 +33,8 @@ pub mod verb;
 pub mod vm;
 mod vmlinux;
 pub mod vmm;
+
+#[cfg(test)]
+#[path = "../../tests/src/skip.rs"]
+#[expect(unreachable_pub, reason = "the tests of the repository show it to their suites")]
+mod skip;

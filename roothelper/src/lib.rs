@@ -24,6 +24,11 @@ mod verb;
 mod vm_lock;
 pub mod worker;
 
+#[cfg(test)]
+#[path = "../../tests/src/skip.rs"]
+#[expect(unreachable_pub, reason = "the tests of the repository show it to their suites")]
+mod skip;
+
 pub use base_image::{BaseImage, NotABaseImage};
 pub use caller::{Caller, NotACaller};
 pub use config::{Config, ConfigError, PATH as CONFIG_PATH};

@@ -1,9 +1,7 @@
 //! Every form that a journal's log has: replayed by us, e2fsck and the kernel alike, and
 //! written by us for them to replay.
 
-use std::io::Write;
 use std::path::Path;
-use std::process::Stdio;
 use std::sync::Arc;
 
 use banger_ext4::journal::JournalLocation;
@@ -60,16 +58,7 @@ fn image(folder: &Path, features: &str, open: &str) -> std::path::PathBuf {
         "{open}\njw -b 32000,32001,32002,32003 {one}\njw -r 32001,32002\n\
          jw -b 32002,32003,32004 {two}\njc\n"
     );
-    let mut child = fsck::tool("debugfs")
-        .args(["-w", "-f", "-"])
-        .arg(&image)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
-    assert!(child.wait().unwrap().success());
+    fsck::debugfs(&image, &script);
     image
 }
 

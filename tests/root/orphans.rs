@@ -1,8 +1,6 @@
 //! Orphans that still have names: files that were being cut short when the machine stopped.
 
-use std::io::Write;
 use std::path::Path;
-use std::process::Stdio;
 
 use banger_ext4::{Batch, Flush};
 use banger_tests::image::disk;
@@ -37,22 +35,9 @@ const FILL: &str = r#"cd "$1"
     head -c 10000 /dev/urandom > longer
     head -c 50 /dev/urandom > small; head -c 100 /dev/urandom > smaller"#;
 
-fn debugfs(image: &Path, script: &str) -> String {
-    let mut child = fsck::tool("debugfs")
-        .args(["-w", "-f", "-"])
-        .arg(image)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
-    String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
-}
-
 /// The number of a file's inode.
 fn ino(image: &Path, file: &str) -> String {
-    let said = debugfs(image, &format!("stat /{file}\n"));
+    let said = fsck::debugfs(image, &format!("stat /{file}\n"));
     let after = said.split("Inode: ").nth(1).expect("debugfs knows the file");
     after.split_whitespace().next().unwrap().to_owned()
 }
@@ -66,7 +51,7 @@ fn interrupt(image: &Path) {
         script += &format!("sif <{own}> size {size}\nsif <{own}> dtime {next}\n");
         next = own;
     }
-    debugfs(image, &(script + &format!("ssv last_orphan {next}\n")));
+    fsck::debugfs(image, &(script + &format!("ssv last_orphan {next}\n")));
 }
 
 /// Clean but for trees of extents that could be shorter, which the kernel leaves.

@@ -1,12 +1,29 @@
 //! e2fsck as a judge: a filesystem is clean, or the test fails.
 
+use std::io::Write;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// A tool of e2fsprogs, which may lie outside an ordinary user's `PATH`.
 pub fn tool(name: &str) -> Command {
     let full = Path::new("/usr/sbin").join(name);
     if full.exists() { Command::new(full) } else { Command::new(name) }
+}
+
+/// Has debugfs do what a script says, on an image that it may change; what it prints.
+pub fn debugfs(image: &Path, script: &str) -> String {
+    let mut child = tool("debugfs")
+        .args(["-w", "-f", "-"])
+        .arg(image)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+    let ended = child.wait_with_output().unwrap();
+    assert!(ended.status.success());
+    String::from_utf8(ended.stdout).unwrap()
 }
 
 /// What e2fsck says, and lets pass, about a clock that was set back by less than a day.

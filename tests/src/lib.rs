@@ -8,6 +8,7 @@ pub mod guest_image;
 pub mod image;
 pub mod initrd;
 pub mod kernel;
+mod landlock;
 pub mod manifest;
 pub mod owner;
 pub mod profile;
@@ -24,7 +25,8 @@ pub mod wrong;
 
 use std::path::{Path, PathBuf};
 
-pub use skip::{has_landlock, skip};
+pub use landlock::has_landlock;
+pub use skip::skip;
 
 /// The folder of the programs that this build made.
 pub fn built() -> PathBuf {

@@ -22,14 +22,7 @@ pub(crate) struct Made {
 pub(crate) fn missing() -> bool {
     let absent = crate::fsck::tool("e2fsck").arg("-V").output().is_err();
     if absent {
-        let reason = "e2fsprogs is not installed";
-        println!("SKIPPED: {reason}");
-        if let Some(file) = std::env::var_os("BANGER_SKIPS") {
-            use std::io::Write;
-            let mut file = fs::File::options().create(true).append(true).open(file).unwrap();
-            let test = std::thread::current().name().unwrap_or("a test").to_owned();
-            writeln!(file, "{test}: {reason}").unwrap();
-        }
+        crate::skip::skip("e2fsprogs is not installed");
     }
     absent
 }

@@ -26,6 +26,10 @@ mod profile;
 #[cfg(test)]
 mod random;
 #[cfg(test)]
+#[path = "../../../tests/src/skip.rs"]
+#[expect(unreachable_pub, reason = "it is shared with other suites")]
+mod skip;
+#[cfg(test)]
 mod survey;
 #[cfg(test)]
 mod verdict;

@@ -12,6 +12,10 @@ mod layout;
 #[cfg(test)]
 mod mutants;
 #[cfg(test)]
+#[path = "../../../tests/src/skip.rs"]
+#[expect(unreachable_pub, reason = "it is shared with other suites")]
+mod skip;
+#[cfg(test)]
 mod special;
 #[cfg(test)]
 mod support;

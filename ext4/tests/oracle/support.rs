@@ -1,7 +1,6 @@
 //! Images made by the distribution's tools, and a counted reason where these are missing.
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -15,13 +14,7 @@ pub(crate) struct Image {
 pub(crate) fn missing(tool: &str) -> bool {
     let absent = Command::new(tool).arg("-V").output().is_err();
     if absent {
-        let reason = format!("{tool} is not installed");
-        println!("SKIPPED: {reason}");
-        if let Some(file) = std::env::var_os("BANGER_SKIPS") {
-            let mut file = fs::File::options().create(true).append(true).open(file).unwrap();
-            let test = std::thread::current().name().unwrap_or("a test").to_owned();
-            writeln!(file, "{test}: {reason}").unwrap();
-        }
+        crate::skip::skip(&format!("{tool} is not installed"));
     }
     absent
 }

@@ -1,8 +1,6 @@
 //! A journal whose log is larger than what a worker may have of memory.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use banger_ext4::{Attributes, Batch, Flush};
 use banger_proto::roothelper::{Ext4Found, WriteOutcome};
@@ -43,16 +41,7 @@ fn dirty(folder: &Path) -> PathBuf {
         script += &format!("jw -b {first}-{} {}\n", first + BLOCKS - 1, many.display());
     }
     script += &format!("jw -b {hostname} {}\njc\n", one.display());
-    let mut child = fsck::tool("debugfs")
-        .args(["-w", "-f", "-"])
-        .arg(&image)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
-    assert!(child.wait().unwrap().success());
+    fsck::debugfs(&image, &script);
     image
 }
 

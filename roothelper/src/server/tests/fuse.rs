@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use super::stage::is_root;
+use crate::skip::skip;
 
 pub(super) struct Fuse {
     server: Child,
@@ -15,6 +16,7 @@ impl Fuse {
     /// Has Python run the program, which mounts; `None` where that cannot be.
     pub(super) fn mount(program: &str) -> Option<Self> {
         if !is_root() || !Path::new("/dev/fuse").exists() {
+            skip("a filesystem of a test's own takes root and /dev/fuse");
             return None;
         }
         let folder = tempfile::tempdir().unwrap();

@@ -18,6 +18,7 @@ use crate::authority::simulated::Simulated as Polkit;
 use crate::authority::{Asked, Authority};
 use crate::kernel::simulated::Simulated as Kernel;
 use crate::server::{Capacity, Ended, Patience, Server};
+use crate::skip::skip;
 use crate::{Action, Caller, Config, Gate};
 
 /// An authority that the test can still look at.
@@ -157,16 +158,8 @@ pub(super) fn is_root() -> bool {
 
 /// The same for a test that needs it, which `make test` counts where it is not so.
 pub(super) fn may_be_several_users() -> bool {
-    use std::io::Write;
-
-    let reason = "only root can be several users";
     if !is_root() {
-        println!("SKIPPED: {reason}");
-        if let Some(file) = std::env::var_os("BANGER_SKIPS") {
-            let test = std::thread::current().name().unwrap_or("a test").to_owned();
-            let mut file = std::fs::File::options().append(true).create(true).open(file).unwrap();
-            file.write_all(format!("{test}: {reason}\n").as_bytes()).unwrap();
-        }
+        skip("only root can be several users");
     }
     is_root()
 }

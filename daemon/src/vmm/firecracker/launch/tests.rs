@@ -29,7 +29,7 @@ impl Place {
         let finder = Finder::default().preferring(vec![programs]);
         let walls = Walls::probe(&finder).await;
         if !matches!(walls, Walls::Bubblewrap { .. }) || !Path::new("/dev/kvm").exists() {
-            eprintln!("skipped: neither bubblewrap nor /dev/kvm may be missing");
+            crate::skip::skip("neither bubblewrap nor /dev/kvm may be missing");
             return None;
         }
         let place = Self { folder, host: Host::of(finder, Accelerator::Kvm, walls) };
