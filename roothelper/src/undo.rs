@@ -107,7 +107,8 @@ pub(crate) fn undoing<T>(
 }
 
 /// What helps where the host's disk has no block or no inode left.
-const NO_ROOM: &str = "make room in /var/lib/banger's filesystem: df -h, and df -i, show it";
+pub(crate) const NO_ROOM: &str =
+    "make room in /var/lib/banger's filesystem: df -h, and df -i, show it";
 
 /// For `map_err` behind each step.
 pub(crate) fn cannot(what: &'static str) -> impl FnOnce(io::Error) -> Refusal {

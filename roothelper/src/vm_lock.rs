@@ -7,7 +7,7 @@ use banger_proto::{Code, Refusal};
 
 use crate::kernel::Kernel;
 use crate::kernel::device::Device;
-use crate::undo::cannot;
+use crate::undo::{NO_ROOM, cannot};
 use crate::{LimitExceeded, Limits, Ownership};
 
 /// The VMs that calls are about just now.
@@ -170,7 +170,7 @@ impl VmLock {
                 mib(bytes)
             );
             return Err(Refusal::new(Code::ResourceExhausted, what)
-                .hint("make room: df -h /var/lib/banger; or start one VM after another"));
+                .hint(format!("{NO_ROOM}; or start one VM after another")));
         }
         promised.insert(self.of, bytes.min(size));
         Ok(())

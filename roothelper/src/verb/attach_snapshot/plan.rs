@@ -6,6 +6,7 @@ use banger_proto::{Code, Refusal};
 use crate::attached::is_sound;
 use crate::kernel::device::{Device, Life};
 use crate::overlay_size;
+use crate::undo::NO_ROOM;
 
 /// What is there.
 #[derive(Debug, Clone, Copy)]
@@ -83,9 +84,7 @@ pub(super) fn plan(facts: &Facts, request: &AttachSnapshot) -> Result<Plan, Refu
             mib(facts.free),
             mib(request.free_bytes)
         );
-        return Err(
-            Refusal::new(Code::ResourceExhausted, what).hint("make room: df -h /var/lib/banger")
-        );
+        return Err(Refusal::new(Code::ResourceExhausted, what).hint(NO_ROOM));
     }
     Ok(Plan::Make { unfinished, new_overlay, overlay_size })
 }
