@@ -13,7 +13,6 @@ use banger_proto::roothelper::{
     Sweep, Swept, WriteBlame, WriteExt4, WriteOutcome,
 };
 use banger_proto::{Code, Invalid, Refusal, VmId};
-
 use tokio::time::Instant;
 
 use super::{Offer, facts, guest_files, ready};
@@ -175,14 +174,11 @@ impl Helper {
         diskseq: Option<Diskseq>,
     ) -> Result<Change, Refusal> {
         let request = DetachSnapshot { vm, diskseq, interaction: Interaction::Never };
-        let turn = Turn::new();
-        loop {
-            let answer = self.inner.detach_snapshot(request).await;
-            // Of one that is named it may also mean that it is not there any more.
-            if diskseq.is_some() || !turn.comes_again(&answer).await {
-                return answer;
-            }
+        if diskseq.is_some() {
+            // That it is not its turn may also mean that it is not there any more.
+            return self.inner.detach_snapshot(request).await;
         }
+        self.in_turn(move |mut inner| async move { inner.detach_snapshot(request).await }).await
     }
 
     /// Removes what a VM's guest wrote.
@@ -190,14 +186,8 @@ impl Helper {
     /// # Errors
     /// The helper's refusal: the device is still there.
     pub(crate) async fn discard(&mut self, vm: VmId) -> Result<Discarded, Refusal> {
-        let turn = Turn::new();
-        loop {
-            let request = OfVm { vm, interaction: Interaction::Never };
-            let answer = self.inner.discard_overlay(request).await;
-            if !turn.comes_again(&answer).await {
-                return answer;
-            }
-        }
+        let request = OfVm { vm, interaction: Interaction::Never };
+        self.in_turn(move |mut inner| async move { inner.discard_overlay(request).await }).await
     }
 
     /// Makes a VM's tap, or sets the one that it has right.
@@ -213,12 +203,22 @@ impl Helper {
     /// # Errors
     /// The helper's refusal.
     pub(crate) async fn detach_network(&mut self, vm: VmId) -> Result<Change, Refusal> {
-        let turn = Turn::new();
+        let request = OfVm { vm, interaction: Interaction::Never };
+        self.in_turn(move |mut inner| async move { inner.detach_network(request).await }).await
+    }
+
+    /// Asks, and asks again for as long as an earlier call about the same VM may be under way.
+    async fn in_turn<T, F: Future<Output = Result<T, Refusal>>>(
+        &mut self,
+        ask: impl Fn(RootHelper) -> F,
+    ) -> Result<T, Refusal> {
+        let end = Instant::now() + GIVEN_UP;
         loop {
-            let request = OfVm { vm, interaction: Interaction::Never };
-            let answer = self.inner.detach_network(request).await;
-            if !turn.comes_again(&answer).await {
-                return answer;
+            match ask(self.inner.clone()).await {
+                Err(Refusal { code: Code::Aborted, .. }) if Instant::now() < end => {
+                    tokio::time::sleep(ASK_EVERY).await;
+                }
+                answer => return answer,
             }
         }
     }
@@ -251,27 +251,6 @@ impl Helper {
 const GIVEN_UP: Duration = Duration::from_secs(40);
 /// Between two questions whether it is.
 const ASK_EVERY: Duration = Duration::from_millis(200);
-
-/// The patience with an earlier call about the same VM.
-struct Turn {
-    end: Instant,
-}
-
-impl Turn {
-    fn new() -> Self {
-        Self { end: Instant::now() + GIVEN_UP }
-    }
-
-    /// Whether to ask again, a moment later.
-    async fn comes_again<T>(&self, answer: &Result<T, Refusal>) -> bool {
-        let busy = matches!(answer, Err(Refusal { code: Code::Aborted, .. }));
-        let again = busy && Instant::now() < self.end;
-        if again {
-            tokio::time::sleep(ASK_EVERY).await;
-        }
-        again
-    }
-}
 
 /// Whether the call may have been carried out all the same: nobody said how it ended.
 pub(crate) fn is_unknown(refusal: &Refusal) -> bool {

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use banger_proto::{Code, Refusal, StartOptions, Vm, VmChange};
 
-use super::task::{Operation, Task};
+use super::attend::Operation;
+use super::task::Task;
 use crate::context::now;
 use crate::disk;
 use crate::progress::Teller;

@@ -38,6 +38,7 @@
 //! does not.
 
 mod abandoned;
+mod attend;
 mod change;
 mod ending;
 mod expiry;

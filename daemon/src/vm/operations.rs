@@ -5,8 +5,9 @@ use std::time::Duration;
 use banger_proto::{Code, Refusal, StartOptions, Vm, VmState};
 use tokio::sync::watch;
 
+use super::attend::Operation;
 use super::ending;
-use super::task::{Operation, Task, ends};
+use super::task::{Task, ends};
 use crate::net;
 use crate::progress::Teller;
 use crate::spawn::ProcessId;

@@ -1,7 +1,6 @@
 //! The task of one VM: the only writer of its record.
 
 use std::collections::VecDeque;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,9 +21,9 @@ use crate::store::{VmFiles, VmRecord};
 use crate::verb::{blocking, store_refusal};
 use crate::vmm::console;
 
-/// How often the console's log is cut to its size.
 /// How long until it is looked again for a VMM of which nothing could be told.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How often the console's log is cut to its size.
 const TRIM_EVERY: Duration = Duration::from_secs(30);
 
 /// How much longer a VMM may live than a file server that ends with it.
@@ -36,9 +35,9 @@ pub(super) struct Task {
     pub(super) context: Arc<Context>,
     pub(super) files: VmFiles,
     pub(super) published: watch::Sender<VmRecord>,
-    asked: mpsc::UnboundedReceiver<Command>,
+    pub(super) asked: mpsc::UnboundedReceiver<Command>,
     /// What came while something else was under way.
-    waiting: VecDeque<Command>,
+    pub(super) waiting: VecDeque<Command>,
     /// The VMM, while it runs.
     vmm: Option<Process>,
     /// Whether the VMM of the record runs could not be told.
@@ -49,9 +48,9 @@ pub(super) struct Task {
     ports: Option<PortClaim>,
     holds: usize,
     /// The last hold was let go of.
-    released: bool,
+    pub(super) released: bool,
     /// When its logs are cut, where they are too long.
-    next_trim: Instant,
+    pub(super) next_trim: Instant,
 }
 
 /// What is still to be said when a VM is gone.
@@ -80,15 +79,6 @@ enum Next {
     Trim,
     Abandoned,
     Expired,
-}
-
-/// An operation that takes long, for commands that come meanwhile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Operation {
-    Start,
-    Stop,
-    /// The first half of a restart; its second is a start.
-    Restart,
 }
 
 /// The answer to whoever waits for an operation while the daemon ends.
@@ -272,99 +262,6 @@ impl Task {
         }
     }
 
-    /// Carries an operation to its end. Commands that come meanwhile are answered where
-    /// they contradict it, interrupt it where they overrule it, and wait otherwise. `None`
-    /// when the daemon ends and the operation goes on without it: a guest that was asked to
-    /// shut down does so, and the next daemon sees it end.
-    pub(super) async fn attend<R>(
-        &mut self,
-        operation: Operation,
-        interrupt: &watch::Sender<bool>,
-        work: impl Future<Output = R>,
-    ) -> Option<R> {
-        let mut work = pin!(work);
-        let mut open = true;
-        let mut expired = pin!(expiry::wait(self.published.borrow().expires_at));
-        let mut lives = true;
-        loop {
-            let command = tokio::select! {
-                outcome = &mut work => return Some(outcome),
-                asked = self.asked.recv(), if open => asked,
-                // A guest that boots, or ends, writes as much as any.
-                () = tokio::time::sleep_until(self.next_trim) => {
-                    self.trim().await;
-                    continue;
-                }
-                () = &mut expired, if lives => {
-                    lives = false;
-                    interrupt.send_replace(true);
-                    continue;
-                }
-            };
-            open = command.is_some();
-            match command.unwrap_or(Command::Leave) {
-                Command::Start(_, teller) if operation == Operation::Start => {
-                    teller.end(Err(self.busy("is being started already")));
-                }
-                Command::Restart(_, _, teller) | Command::Remove { force: false, teller }
-                    if operation == Operation::Start =>
-                {
-                    teller.end(Err(self.busy("is being started")));
-                }
-                Command::Start(_, teller)
-                | Command::Restart(_, _, teller)
-                | Command::Remove { force: false, teller }
-                    if operation == Operation::Restart =>
-                {
-                    teller.end(Err(self.busy("is being restarted")));
-                }
-                command @ (Command::Hold(_) | Command::Release) => {
-                    self.hold(command).await;
-                    if self.released && self.published.borrow().ephemeral {
-                        interrupt.send_replace(true);
-                    }
-                }
-                command => {
-                    let overrules = match &command {
-                        Command::Stop(deadline, _) => {
-                            operation == Operation::Start || *deadline == Some(Duration::ZERO)
-                        }
-                        Command::Remove { force, .. } => *force,
-                        Command::Leave => operation == Operation::Start,
-                        _ => false,
-                    };
-                    if overrules {
-                        interrupt.send_replace(true);
-                    }
-                    let leave = matches!(command, Command::Leave);
-                    self.waiting.push_back(command);
-                    if leave && operation != Operation::Start {
-                        return None;
-                    }
-                }
-            }
-        }
-    }
-
-    fn busy(&self, what: &str) -> Refusal {
-        let name = &self.published.borrow().name;
-        Refusal::new(Code::Aborted, format!("{name} {what}"))
-            .hint(format!("wait for it, or break it off: banger vm stop {name}"))
-    }
-
-    /// Whether something came, or happened, that breaks off what is under way.
-    pub(super) fn overruled(&self) -> bool {
-        let record = self.published.borrow();
-        self.released && record.ephemeral
-            || expiry::is_over(record.expires_at)
-            || self.waiting.iter().any(|command| {
-                matches!(
-                    command,
-                    Command::Stop(..) | Command::Remove { force: true, .. } | Command::Leave
-                )
-            })
-    }
-
     async fn remove_unasked(&mut self) -> Option<Farewell> {
         let (nobody, _) = Teller::channel();
         match self.remove(true, &nobody).await {
@@ -376,7 +273,7 @@ impl Task {
         }
     }
 
-    async fn trim(&mut self) {
+    pub(super) async fn trim(&mut self) {
         self.next_trim = Instant::now() + TRIM_EVERY;
         let (files, shares) = (self.files.run(), self.record().shares.len());
         let trimmed = tokio::task::spawn_blocking(move || {
@@ -388,7 +285,7 @@ impl Task {
         }
     }
 
-    async fn hold(&mut self, command: Command) {
+    pub(super) async fn hold(&mut self, command: Command) {
         match command {
             Command::Hold(holder) => {
                 self.holds += 1;

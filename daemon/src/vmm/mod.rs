@@ -24,15 +24,15 @@ mod start;
 mod stop;
 pub(crate) mod walls;
 
+use std::ffi::{OsStr, OsString};
+use std::os::fd::RawFd;
+
 pub use host::Host;
 pub use qemu::{CONTROL_DESCRIPTOR, Cable, NETWORK_DESCRIPTOR, Places, Qemu, Run, Vmm};
 pub use spec::{Accelerator, Disk, Files, VmmSpec};
 pub use start::{Running, StartError, start};
 pub use stop::{StopError, Stopped, stop};
 pub use walls::Walls;
-
-use std::ffi::{OsStr, OsString};
-use std::os::fd::RawFd;
 
 /// Descriptors that a program which is about to become a VMM leaves open for it, by its first
 /// argument.
