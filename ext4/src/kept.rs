@@ -1,5 +1,6 @@
 //! A disk whose blocks are read once: what a batch looks at, its check looks at again.
 
+use std::io::IoSlice;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::number_map::NumberMap;
@@ -40,6 +41,22 @@ impl Kept {
         blocks.insert(number, Arc::clone(&bytes));
         Ok(bytes)
     }
+
+    /// Writes `len` bytes from `offset` on; what was kept of them counts no more.
+    fn write(&self, offset: u64, len: usize, write: impl FnOnce() -> Result<()>) -> Result<()> {
+        let size = self.block_size as u64;
+        let written = offset / size..(offset + len as u64).div_ceil(size);
+        let forget = |blocks: &mut NumberMap<u64, _>| {
+            if written.end - written.start > blocks.len() as u64 {
+                blocks.retain(|number, _| !written.contains(number));
+            } else {
+                written.clone().for_each(|number| drop(blocks.remove(&number)));
+            }
+        };
+        let mut blocks = self.blocks();
+        forget(&mut blocks);
+        write()
+    }
 }
 
 impl Disk for Kept {
@@ -67,18 +84,12 @@ impl Disk for Kept {
     }
 
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<()> {
-        let size = self.block_size as u64;
-        let written = offset / size..(offset + data.len() as u64).div_ceil(size);
-        let forget = |blocks: &mut NumberMap<u64, _>| {
-            if written.end - written.start > blocks.len() as u64 {
-                blocks.retain(|number, _| !written.contains(number));
-            } else {
-                written.clone().for_each(|number| drop(blocks.remove(&number)));
-            }
-        };
-        let mut blocks = self.blocks();
-        forget(&mut blocks);
-        self.below.write_at(offset, data)
+        self.write(offset, data.len(), || self.below.write_at(offset, data))
+    }
+
+    fn write_vectored_at(&self, offset: u64, pieces: &mut [IoSlice<'_>]) -> Result<()> {
+        let len = pieces.iter().map(|piece| piece.len()).sum();
+        self.write(offset, len, || self.below.write_vectored_at(offset, pieces))
     }
 
     fn flush(&self) -> Result<()> {

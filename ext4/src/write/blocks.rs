@@ -1,5 +1,6 @@
 //! Blocks of metadata in memory, changed in place and handed to the overlay at once.
 
+use std::io::IoSlice;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -117,7 +118,6 @@ impl Blocks {
             cached.finish();
         }
         let mut written = 0;
-        let mut joined = Vec::new();
         for run in
             cached.chunk_by(|(a, left), (b, right)| a + 1 == *b && left.changed == right.changed)
         {
@@ -133,15 +133,9 @@ impl Blocks {
             }
             for (first, piece) in (*first..).step_by(LONGEST_RUN).zip(run.chunks(LONGEST_RUN)) {
                 written += piece.len() as u64;
-                joined.clear();
-                match piece {
-                    [(_, only)] => self.overlay.below().write_at(first * size, &only.bytes)?,
-                    piece => {
-                        joined.reserve(piece.len() * self.size);
-                        piece.iter().for_each(|(_, one)| joined.extend_from_slice(&one.bytes));
-                        self.overlay.below().write_at(first * size, &joined)?;
-                    }
-                }
+                let mut pieces: Vec<_> =
+                    piece.iter().map(|(_, one)| IoSlice::new(&one.bytes)).collect();
+                self.overlay.below().write_vectored_at(first * size, &mut pieces)?;
             }
         }
         Ok(written)

@@ -1,6 +1,7 @@
 //! What a batch changed, brought to the disk.
 
 use std::fmt;
+use std::io::IoSlice;
 
 use super::in_order;
 use super::part::{Beginning, Changes, Part};
@@ -186,18 +187,12 @@ impl Volume {
     /// # Errors
     /// [`Error::Io`].
     pub(super) fn perform_steps(&self, steps: &[Step], flush: Flush) -> Result<()> {
-        let mut joined = Vec::new();
         for step in steps {
             match step {
-                Step::Write { offset, len, pieces } => match pieces.as_slice() {
-                    [only] => self.below.write_at(*offset, only)?,
-                    pieces => {
-                        joined.clear();
-                        joined.reserve(*len);
-                        pieces.iter().for_each(|piece| joined.extend_from_slice(piece));
-                        self.below.write_at(*offset, &joined)?;
-                    }
-                },
+                Step::Write { offset, pieces, .. } => {
+                    let mut pieces: Vec<_> = pieces.iter().map(|p| IoSlice::new(p)).collect();
+                    self.below.write_vectored_at(*offset, &mut pieces)?;
+                }
                 Step::Barrier if flush == Flush::PowerSafe => self.below.flush()?,
                 Step::Barrier => {}
             }
