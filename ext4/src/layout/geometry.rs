@@ -200,8 +200,13 @@ impl Geometry {
     /// Blocks at the head of a group that superblock and descriptors take.
     #[must_use]
     pub fn base_blocks(&self, group: u32) -> u32 {
+        let has_super = self.has_super(group);
+        if !has_super && self.first_meta_bg.is_none() {
+            // Nearly all of them.
+            return self.boot_block(group);
+        }
         let (used, reserved) = self.group_gdt_blocks(group);
-        self.boot_block(group) + u32::from(self.has_super(group)) + used + reserved
+        self.boot_block(group) + u32::from(has_super) + used + reserved
     }
 
     /// The block that holds descriptor block `n` (descriptors `n * descs_per_block` on).
@@ -334,19 +339,32 @@ impl MetadataMap {
     #[must_use]
     pub fn synthesise(&self, geometry: &Geometry, group: u32) -> Vec<u8> {
         let mut map = vec![0; geometry.block_size as usize];
+        self.set_bits(geometry, group).for_each(|bits| bitmap::set_range(&mut map, bits));
+        map
+    }
+
+    /// True when the block bitmap of a group has all of its metadata and the padding behind its
+    /// last block as in use.
+    #[must_use]
+    pub fn marked(&self, geometry: &Geometry, group: u32, map: &[u8]) -> bool {
+        self.set_bits(geometry, group).all(|bits| {
+            let end = bits.end.min(geometry.clusters_per_group);
+            bitmap::first_clear(map, bits.start..end).is_none()
+        })
+    }
+
+    /// The bits of a group's block bitmap that are never clear.
+    fn set_bits(&self, geometry: &Geometry, group: u32) -> impl Iterator<Item = Range<u32>> + '_ {
         let first = geometry.group_first_block(group);
         let blocks = geometry.group_blocks(group);
         let ratio = u64::from(geometry.cluster_ratio);
-        for range in self.within(first..first + u64::from(blocks)) {
+        let metadata = self.within(first..first + u64::from(blocks)).map(move |range| {
             let from = (range.start - first) / ratio;
             let to = (range.end - first).div_ceil(ratio);
-            bitmap::set_range(&mut map, from as u32..to as u32);
-        }
-        bitmap::set_range(
-            &mut map,
-            blocks.div_ceil(geometry.cluster_ratio)..geometry.block_size * 8,
-        );
-        map
+            from as u32..to as u32
+        });
+        let padding = blocks.div_ceil(geometry.cluster_ratio)..geometry.block_size * 8;
+        metadata.chain([padding])
     }
 }
 
@@ -367,6 +385,29 @@ pub fn is_reserved_ino(geometry: &Geometry, ino: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bitmap_is_marked_when_no_bit_of_the_metadata_is_clear() {
+        let disk = std::sync::Arc::new(crate::MemoryDisk::new(20 << 20));
+        let mut options = crate::FormatOptions::new([1; 16], [2; 16], crate::Timestamp::default());
+        options.block_size = Some(1024);
+        crate::format(&*disk, &options).unwrap();
+        let fs = crate::Filesystem::open(disk).unwrap();
+        let geometry = fs.geometry();
+        assert_eq!((geometry.groups, geometry.group_blocks(2)), (3, 20 * 1024 - 1 - 2 * 8192));
+        let metadata = MetadataMap::new(geometry, fs.descriptors()).unwrap();
+        for group in 0..geometry.groups {
+            let least = metadata.synthesise(geometry, group);
+            let full = vec![0xff; least.len()];
+            for bit in 0..geometry.clusters_per_group {
+                let mut map = full.clone();
+                bitmap::clear(&mut map, bit);
+                let must = bitmap::is_set(&least, bit);
+                assert_eq!(metadata.marked(geometry, group, &map), !must, "{group}: {bit}");
+            }
+            assert!(metadata.marked(geometry, group, &least));
+        }
+    }
 
     #[test]
     fn backups_lie_in_powers_of_three_five_and_seven() {

@@ -25,9 +25,8 @@ impl Volume {
             return Ok(());
         }
         let descriptor = group.descriptor;
-        let expected = self.metadata.synthesise(&geometry, number);
         let now = if descriptor.has_flag(BLOCK_UNINIT) && self.has_group_checksums() {
-            expected.into()
+            self.metadata.synthesise(&geometry, number).into()
         } else {
             let read = self.blocks.share(descriptor.block_bitmap())?;
             bitmap::check_block_bitmap(
@@ -36,7 +35,7 @@ impl Volume {
                 &descriptor,
                 &checksums,
             )?;
-            if !bitmap::covers(&read, &expected, geometry.clusters_per_group) {
+            if !self.metadata.marked(&geometry, number, &read) {
                 return Err(Error::Corrupt {
                     what: format!("the block bitmap of group {number} has metadata as free"),
                 });

@@ -1,6 +1,6 @@
 //! A state that a batch leads through: its beginning, its boundaries, its end.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::inode_tables::InodeTables;
@@ -8,6 +8,7 @@ use super::volume::Volume;
 use crate::layout::bitmap;
 use crate::layout::geometry::{Geometry, MetadataMap};
 use crate::layout::superblock::Superblock;
+use crate::number_map::NumberMap;
 use crate::{Disk, Filesystem, Overlay, Result};
 
 /// A consistent state of the filesystem, in memory over the device.
@@ -16,7 +17,7 @@ pub(crate) struct Part {
     pub(crate) overlay: Arc<Overlay>,
     pub(crate) geometry: Geometry,
     /// Block bitmaps that were needed so far.
-    pub(crate) maps: HashMap<u32, Arc<[u8]>>,
+    pub(crate) maps: NumberMap<u32, Arc<[u8]>>,
     /// Inodes and directories that were written since the batch began.
     pub(crate) written: BTreeSet<u32>,
 }
@@ -27,7 +28,7 @@ pub(super) struct Beginning {
     pub(super) metadata: Arc<MetadataMap>,
     pub(super) tables: Arc<InodeTables>,
     /// All block bitmaps that are needed in the whole batch.
-    maps: HashMap<u32, Arc<[u8]>>,
+    maps: NumberMap<u32, Arc<[u8]>>,
 }
 
 impl Beginning {
@@ -71,7 +72,7 @@ impl Part {
             geometry,
             superblock: filesystem.superblock().clone(),
             overlay: Arc::new(Overlay::new(Arc::clone(filesystem.disk()), geometry.block_size)),
-            maps: HashMap::new(),
+            maps: NumberMap::default(),
             written: BTreeSet::new(),
         }
     }

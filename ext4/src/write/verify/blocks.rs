@@ -1,6 +1,6 @@
 //! Blocks: each that came into use has one owner among the inodes that changed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::maps::Delta;
@@ -8,6 +8,7 @@ use super::{Touched, View, wrong};
 use crate::layout::inode::{FLAG_INLINE_DATA, FileKind, Inode, RESIZE_INO};
 use crate::layout::superblock::SUPERBLOCK_OFFSET;
 use crate::layout::xattr::XattrBlock;
+use crate::number_map::NumberMap;
 use crate::write::part::Changes;
 use crate::{Error, Result};
 
@@ -24,7 +25,7 @@ pub(super) fn balance(
     changes: &Changes,
 ) -> Result<()> {
     let (mut old, mut new) = (Runs::new(), Runs::new());
-    let mut shared: HashMap<u64, (u32, u32)> = HashMap::new();
+    let mut shared: NumberMap<u64, (u32, u32)> = NumberMap::default();
     for (ino, inode) in touched {
         if let Some(inode) = &inode.before {
             old.extend(owned(before, *ino, inode, false)?);

@@ -1,7 +1,7 @@
 //! Bitmaps and counts: what agrees with what, and what came into use or went.
 
 use std::cell::{OnceCell, RefCell};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -12,11 +12,12 @@ use crate::layout::checksum::GroupChecksum;
 use crate::layout::geometry::synthesise_inode_bitmap;
 use crate::layout::group::{BLOCK_UNINIT, GroupDescriptor, INODE_UNINIT};
 use crate::layout::inode::FileKind;
+use crate::number_map::NumberMap;
 
 /// Inode bitmaps that were needed.
 #[derive(Default)]
 pub(super) struct Bits {
-    inodes: RefCell<HashMap<u32, Arc<[u8]>>>,
+    inodes: RefCell<NumberMap<u32, Arc<[u8]>>>,
     /// The one of every group whose inodes were never used.
     unused: OnceCell<Arc<[u8]>>,
 }
@@ -45,14 +46,13 @@ impl View {
     /// A group's block bitmap, right in itself.
     fn block_bitmap(&self, group: u32) -> Result<Arc<[u8]>> {
         let (geometry, descriptor) = (self.fs.geometry(), self.descriptor(group)?);
-        let must = self.metadata.synthesise(geometry, group);
         if descriptor.has_flag(BLOCK_UNINIT) && self.has_group_checksums() {
-            return Ok(must.into());
+            return Ok(self.metadata.synthesise(geometry, group).into());
         }
         let map = self.fs.block(descriptor.block_bitmap())?;
         let bits = geometry.clusters_per_group;
         bitmap::check_block_bitmap(&map, bits, descriptor, self.fs.checksums())?;
-        if !bitmap::covers(&map, &must, bits) {
+        if !self.metadata.marked(geometry, group, &map) {
             return wrong(format!("the block bitmap of group {group} has metadata as free"));
         }
         Ok(map)
@@ -89,8 +89,20 @@ impl View {
     }
 }
 
-/// Holds the groups that changed against their bitmaps and the sums of all against the
-/// superblock.
+/// What a descriptor says of the blocks of its group.
+fn of_blocks(d: &GroupDescriptor) -> [u64; 5] {
+    let (sum, free) = (d.block_bitmap_csum().into(), d.free_blocks_count().into());
+    [d.block_bitmap(), sum, free, d.has_flag(BLOCK_UNINIT).into(), 0]
+}
+
+/// What a descriptor says of the inodes of its group.
+fn of_inodes(d: &GroupDescriptor) -> [u64; 5] {
+    let (sum, free) = (d.inode_bitmap_csum().into(), d.free_inodes_count().into());
+    [d.inode_bitmap(), sum, free, d.has_flag(INODE_UNINIT).into(), d.itable_unused().into()]
+}
+
+/// Holds the groups that changed against their bitmaps, of blocks or of inodes or both, and the
+/// sums of all against the superblock.
 pub(super) fn compare(before: &View, after: &View, changed: &BTreeSet<u64>) -> Result<Delta> {
     let sb = after.fs.superblock();
     let sum = |of: fn(&GroupDescriptor) -> u32| {
@@ -102,11 +114,17 @@ pub(super) fn compare(before: &View, after: &View, changed: &BTreeSet<u64>) -> R
         return wrong("the superblock's counts are not those of the groups".to_owned());
     }
     let mut delta = Delta::default();
+    let grown = before.fs.geometry() != after.fs.geometry();
     for (group, descriptor) in (0..after.fs.geometry().groups).zip(after.fs.descriptors()) {
-        let bitmaps = [descriptor.block_bitmap(), descriptor.inode_bitmap()];
-        let same = before.fs.descriptors().get(group as usize) == Some(descriptor);
-        if !same || bitmaps.iter().any(|block| changed.contains(block)) {
+        let old = before.fs.descriptors().get(group as usize);
+        let differs = |of: fn(&GroupDescriptor) -> [u64; 5], bitmap: u64| {
+            let said = old.map(of) != Some(of(descriptor));
+            said || changed.contains(&bitmap) || grown && old != Some(descriptor)
+        };
+        if differs(of_blocks, descriptor.block_bitmap()) {
             group_blocks(before, after, group, &mut delta)?;
+        }
+        if differs(of_inodes, descriptor.inode_bitmap()) {
             group_inodes(before, after, group, &mut delta)?;
         }
     }

@@ -1,10 +1,11 @@
 //! Names: links go up and down as names come and go, and each new name is found.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Touched, View, entries, wrong};
 use crate::layout::inode::{FLAG_INDEX, FLAG_INLINE_DATA, FileKind, Inode};
+use crate::number_map::NumberMap;
 use crate::read::Index;
 use crate::{Result, le};
 
@@ -27,8 +28,8 @@ pub(super) fn balance(
     changed: &BTreeSet<u64>,
 ) -> Result<()> {
     let (old, new) = entries::differences(before, after, touched, changed)?;
-    let mut indexes = HashMap::new();
-    let mut counts: HashMap<u32, Counts> = HashMap::new();
+    let mut indexes = NumberMap::default();
+    let mut counts: NumberMap<u32, Counts> = NumberMap::default();
     let mut came = BTreeSet::new();
     for ((parent, name), (ino, file_type)) in &new {
         let moved = old.get(&(*parent, name.clone())).map(|(ino, _)| *ino) == Some(*ino);
@@ -84,7 +85,7 @@ fn arrived<'a>(
     touched: &BTreeMap<u32, Touched>,
     (parent, name): (u32, &[u8]),
     (ino, file_type): (u32, u8),
-    indexes: &mut HashMap<u32, Option<Index<'a>>>,
+    indexes: &mut NumberMap<u32, Option<Index<'a>>>,
 ) -> Result<bool> {
     let shown = || format!("{} in directory {parent}", name.escape_ascii());
     let Some(inode) = touched.get(&ino).and_then(|t| t.after.as_ref()) else {
