@@ -35,61 +35,39 @@ pub fn encode_over(old: &Superblock, new: &Superblock) -> [u8; SUPERBLOCK_SIZE] 
         return encoded;
     }
     let target: u32 = le::get_or_zero(&before, CHECKSUM);
-    match free_bytes_for(&encoded, target) {
-        Some(chosen) => {
-            let mut sealed = encoded;
-            le::put(&mut sealed, FREE_BYTES, chosen);
-            le::put(&mut sealed, CHECKSUM, target);
-            sealed
-        }
-        None => encoded,
-    }
+    let mut sealed = encoded;
+    le::put(&mut sealed, FREE_BYTES, free_bytes_for(&encoded, target));
+    le::put(&mut sealed, CHECKSUM, target);
+    sealed
 }
 
-/// What each bit of the free bytes flips in the checksum, whatever the other bytes are: a crc is
-/// linear.
-const PATTERNS: [u32; 32] = {
+/// The free bytes that flip each bit of the checksum, whatever the other bytes are: a crc is
+/// linear, and can be run backwards.
+const FLIPS: [u32; 32] = {
     /// crc32c's polynomial, as bits go through it from the lowest on.
     const POLYNOMIAL: u32 = 0x82f6_3b78;
-    let mut patterns = [0; 32];
+    let mut flips = [0; 32];
     let mut bit = 0;
     while bit < 32 {
-        // The free bytes themselves, and zeros from there on.
+        // From the checksum back over zeros, and over the free bytes themselves.
         let (mut sum, mut left) = (1 << bit, (CHECKSUM - FREE_BYTES) * 8);
         while left > 0 {
-            sum = if sum & 1 == 1 { sum >> 1 ^ POLYNOMIAL } else { sum >> 1 };
+            sum = if sum >> 31 == 1 { (sum ^ POLYNOMIAL) << 1 | 1 } else { sum << 1 };
             left -= 1;
         }
-        patterns[bit] = sum;
+        flips[bit] = sum;
         bit += 1;
     }
-    patterns
+    flips
 };
 
-/// The free bytes with which the checksum becomes `target`: the patterns of their bits are
-/// solved for.
-fn free_bytes_for(bytes: &[u8; SUPERBLOCK_SIZE], target: u32) -> Option<u32> {
+/// The free bytes with which the checksum becomes `target`.
+fn free_bytes_for(bytes: &[u8; SUPERBLOCK_SIZE], target: u32) -> u32 {
     let mut without = *bytes;
     le::put(&mut without, FREE_BYTES, 0_u32);
-    let base = crc32c(!0, without.get(..CHECKSUM).unwrap_or_default());
-    // Rows of (pattern, which bits make it), each with a leading bit of its own.
-    let mut rows: Vec<(u32, u32)> = Vec::with_capacity(32);
-    for (bit, pattern) in (0..).zip(PATTERNS) {
-        let row = reduce((pattern, 1 << bit), &rows);
-        if row.0 != 0 {
-            rows.push(row);
-        }
-    }
-    let (rest, bits) = reduce((base ^ target, 0), &rows);
-    (rest == 0).then_some(bits)
-}
-
-/// Takes the leading bits of all rows, in the order they were found, out of one.
-fn reduce(row: (u32, u32), rows: &[(u32, u32)]) -> (u32, u32) {
-    rows.iter().fold(row, |row, known| {
-        let leading = 1_u32 << known.0.ilog2();
-        if row.0 & leading == 0 { row } else { (row.0 ^ known.0, row.1 ^ known.1) }
-    })
+    let wrong = crc32c(!0, without.get(..CHECKSUM).unwrap_or_default()) ^ target;
+    let bits = (0..).zip(FLIPS).filter(|(bit, _)| wrong >> bit & 1 == 1);
+    bits.fold(0, |chosen, (_, flip)| chosen ^ flip)
 }
 
 #[cfg(test)]
