@@ -97,7 +97,8 @@ impl Filesystem {
             }
             items.sort_by(|a, b| b.name.cmp(&a.name));
             for item in items {
-                let mut path = entry.path.clone();
+                let mut path = Vec::with_capacity(entry.path.len() + 1 + item.name.len());
+                path.extend_from_slice(&entry.path);
                 if !path.is_empty() {
                     path.push(b'/');
                 }

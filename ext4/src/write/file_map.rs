@@ -169,8 +169,7 @@ impl Volume {
         let mut depth = 0;
         let mut entries = Entries::Leaf(map.extents.clone());
         loop {
-            let root =
-                ExtentNode { max: ROOT_ENTRIES, depth, generation: 0, entries: entries.clone() };
+            let root = ExtentNode { max: ROOT_ENTRIES, depth, generation: 0, entries };
             if root.count() <= usize::from(ROOT_ENTRIES) {
                 let mut bytes = [0; 60];
                 root.encode_into(&mut bytes, None)?;
@@ -178,7 +177,7 @@ impl Volume {
                 break;
             }
             let mut above = Vec::new();
-            for (first, entries) in pieces(entries, usize::from(max)) {
+            for (first, entries) in pieces(root.entries, usize::from(max)) {
                 let leaf = match spare.next() {
                     Some(block) => block,
                     None => self.allocate_block(goal)?,

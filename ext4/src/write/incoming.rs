@@ -28,7 +28,9 @@ impl Incoming {
     /// Room for `len` bytes behind what waits, at most [`CHUNK`]. What waits is written where there
     /// would be too little; `large` when many may come.
     pub(super) fn room(&mut self, len: usize, large: bool, disk: &dyn Disk) -> Result<&mut [u8]> {
-        if self.ready + len > CHUNK {
+        // What has a place goes as soon as it is a whole piece: the rest of the buffer is memory that
+        // small files never touch.
+        if self.ready + len > PIECE as usize {
             self.flush_whole(disk)?;
         }
         if self.ready + len > CHUNK {
