@@ -1,6 +1,7 @@
 //! The engine, called as the daemon calls it.
 
 use std::fs::{self, File};
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -45,11 +46,15 @@ pub fn disk(seed: &Path, disk: Arc<dyn Disk>) -> Result<()> {
 /// Files into an image that exists, atomically and safe from a power cut.
 pub fn put(disk: Arc<dyn Disk>, folder: &Path) -> Result<()> {
     let mut batch = Batch::open(disk)?;
+    let mut content = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name();
         let path = ImagePath::new([b"/etc/", name.as_encoded_bytes()].concat())?;
-        batch.write_file(&path, FILE, &fs::read(entry.path())?)?;
+        // As the floor reads them: nobody is asked how long they are.
+        content.clear();
+        File::open(entry.path())?.take(u64::MAX).read_to_end(&mut content)?;
+        batch.write_file(&path, FILE, &content)?;
     }
     match batch.commit(Flush::PowerSafe)?.atomic {
         true => Ok(()),
