@@ -37,8 +37,8 @@ const FLAG_ESCAPE: u32 = 1;
 const FLAG_SAME_UUID: u32 = 2;
 /// The last tag of its descriptor.
 const FLAG_LAST_TAG: u32 = 8;
-/// Writes that follow each other are joined up to this many bytes: the memory that they are joined
-/// in is to be had for less than the calls cost that are saved.
+/// Writes that follow each other are one up to this many bytes: a disk that must join them in memory
+/// has so much for less than the calls cost that are saved.
 const LONGEST_WRITE: usize = 64 << 10;
 
 /// A step of a plan.
