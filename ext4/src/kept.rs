@@ -46,15 +46,13 @@ impl Kept {
     fn write(&self, offset: u64, len: usize, write: impl FnOnce() -> Result<()>) -> Result<()> {
         let size = self.block_size as u64;
         let written = offset / size..(offset + len as u64).div_ceil(size);
-        let forget = |blocks: &mut NumberMap<u64, _>| {
-            if written.end - written.start > blocks.len() as u64 {
-                blocks.retain(|number, _| !written.contains(number));
-            } else {
-                written.clone().for_each(|number| drop(blocks.remove(&number)));
-            }
-        };
         let mut blocks = self.blocks();
-        forget(&mut blocks);
+        if written.end - written.start > blocks.len() as u64 {
+            blocks.retain(|number, _| !written.contains(number));
+        } else {
+            written.for_each(|number| drop(blocks.remove(&number)));
+        }
+        // Still held: nobody reads meanwhile what was there before.
         write()
     }
 }

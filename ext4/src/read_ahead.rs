@@ -9,8 +9,9 @@ use crate::{Disk, Result};
 const LEAST: u64 = 8 << 10;
 /// Most bytes of a read ahead at first: memory that is first used costs more than a call.
 const SOME: u64 = 16 << 10;
-/// Most bytes of a read ahead once as many were read as [`MANY`].
+/// Most bytes of a read ahead once [`MANY`] were read.
 const MOST: u64 = 32 << 10;
+/// Bytes that all reads ahead together take until it pays to touch more memory.
 const MANY: u64 = 256 << 10;
 /// Places that are read in order at the same time: an inode table, directories, contents.
 const WINDOWS: usize = 4;

@@ -89,20 +89,21 @@ impl View {
     }
 }
 
-/// What a descriptor says of the blocks of its group.
-fn of_blocks(d: &GroupDescriptor) -> [u64; 5] {
-    let (sum, free) = (d.block_bitmap_csum().into(), d.free_blocks_count().into());
-    [d.block_bitmap(), sum, free, d.has_flag(BLOCK_UNINIT).into(), 0]
+/// What a descriptor says of the blocks of its group: where their bitmap is, its checksum, how many
+/// are free, and whether it is there.
+fn of_blocks(d: &GroupDescriptor) -> (u64, u32, u32, bool) {
+    (d.block_bitmap(), d.block_bitmap_csum(), d.free_blocks_count(), d.has_flag(BLOCK_UNINIT))
 }
 
-/// What a descriptor says of the inodes of its group.
-fn of_inodes(d: &GroupDescriptor) -> [u64; 5] {
-    let (sum, free) = (d.inode_bitmap_csum().into(), d.free_inodes_count().into());
-    [d.inode_bitmap(), sum, free, d.has_flag(INODE_UNINIT).into(), d.itable_unused().into()]
+/// The same of its inodes, and how many at the end were never used.
+fn of_inodes(d: &GroupDescriptor) -> (u64, u32, u32, bool, u32) {
+    let uninit = d.has_flag(INODE_UNINIT);
+    let free = d.free_inodes_count();
+    (d.inode_bitmap(), d.inode_bitmap_csum(), free, uninit, d.itable_unused())
 }
 
-/// Holds the groups that changed against their bitmaps, of blocks or of inodes or both, and the
-/// sums of all against the superblock.
+/// Holds the groups whose blocks or inodes changed against the bitmaps of these, and the sums of all
+/// against the superblock.
 pub(super) fn compare(before: &View, after: &View, changed: &BTreeSet<u64>) -> Result<Delta> {
     let sb = after.fs.superblock();
     let sum = |of: fn(&GroupDescriptor) -> u32| {
@@ -114,17 +115,18 @@ pub(super) fn compare(before: &View, after: &View, changed: &BTreeSet<u64>) -> R
         return wrong("the superblock's counts are not those of the groups".to_owned());
     }
     let mut delta = Delta::default();
-    let grown = before.fs.geometry() != after.fs.geometry();
-    for (group, descriptor) in (0..after.fs.geometry().groups).zip(after.fs.descriptors()) {
+    let (was, is) = (before.fs.geometry(), after.fs.geometry());
+    for (group, descriptor) in (0..is.groups).zip(after.fs.descriptors()) {
         let old = before.fs.descriptors().get(group as usize);
-        let differs = |of: fn(&GroupDescriptor) -> [u64; 5], bitmap: u64| {
-            let said = old.map(of) != Some(of(descriptor));
-            said || changed.contains(&bitmap) || grown && old != Some(descriptor)
-        };
-        if differs(of_blocks, descriptor.block_bitmap()) {
+        if old.map(of_blocks) != Some(of_blocks(descriptor))
+            || was.group_blocks(group) != is.group_blocks(group)
+            || changed.contains(&descriptor.block_bitmap())
+        {
             group_blocks(before, after, group, &mut delta)?;
         }
-        if differs(of_inodes, descriptor.inode_bitmap()) {
+        if old.map(of_inodes) != Some(of_inodes(descriptor))
+            || changed.contains(&descriptor.inode_bitmap())
+        {
             group_inodes(before, after, group, &mut delta)?;
         }
     }

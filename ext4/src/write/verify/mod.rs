@@ -10,7 +10,7 @@
 //! - links were counted up and down as names came and went, and each new name is found.
 //!
 //! Checksums are seen to by everything that is read on the way. It costs the descriptors'
-//! blocks that changed, the bitmaps of groups that changed, the inodes that changed and what
+//! blocks that changed, the bitmaps that changed, the inodes that changed and what
 //! they map, and the changed blocks of directories: not the content of files.
 
 mod blocks;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use crate::layout::bitmap;
 use crate::write::volume::Volume;
 use crate::{
-    Attributes, Batch, Disk, Error, Flush, FormatOptions, ImagePath, MemoryDisk, Outcome, Timestamp,
+    Attributes, Batch, Disk, Error, Filesystem, Flush, FormatOptions, ImagePath, Inodes,
+    MemoryDisk, Outcome, Timestamp,
 };
 
 const ROOT: Attributes = Attributes { mode: 0o755, uid: 0, gid: 0 };
@@ -215,4 +216,69 @@ fn counts_of_groups() {
         Ok(())
     });
     assert!(said.contains("inode"), "{said}");
+}
+
+/// What removing a file ends in where the bitmap at `harm` is damaged.
+fn removed(image: &[u8], file: &str, harm: Option<u64>) -> crate::Result<Vec<u8>> {
+    let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::from(image.to_vec()));
+    if let Some(offset) = harm {
+        let mut byte = [0];
+        disk.read_at(offset, &mut byte)?;
+        disk.write_at(offset, &[byte[0] ^ 0x80])?;
+    }
+    let mut batch = Batch::open(Arc::clone(&disk))?;
+    batch.remove(&path(file))?;
+    batch.commit(Flush::PowerSafe)?;
+    Ok(bytes(&disk))
+}
+
+/// The groups that have other free blocks in the second image, and those that have other free inodes.
+fn changed(before: &[u8], after: &[u8]) -> (Vec<u32>, Vec<u32>) {
+    let open = |bytes: &[u8]| Filesystem::open(Arc::new(MemoryDisk::from(bytes.to_vec()))).unwrap();
+    let (before, after) = (open(before), open(after));
+    let pairs = (0..).zip(before.descriptors().iter().zip(after.descriptors()));
+    let (mut blocks, mut inodes) = (Vec::new(), Vec::new());
+    for (group, (was, is)) in pairs {
+        blocks.extend((was.free_blocks_count() != is.free_blocks_count()).then_some(group));
+        inodes.extend((was.free_inodes_count() != is.free_inodes_count()).then_some(group));
+    }
+    (blocks, inodes)
+}
+
+#[test]
+fn bitmaps_that_did_not_change_are_not_looked_at() {
+    let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new(24 << 20));
+    let now = Timestamp { seconds: 1_700_000_000, nanoseconds: 0 };
+    let options = FormatOptions {
+        block_size: Some(1024),
+        inodes: Inodes::Count(96),
+        ..FormatOptions::new([1; 16], [2; 16], now)
+    };
+    let mut batch = Batch::create(Arc::clone(&disk), &options).unwrap();
+    batch.write_file(&path("/large"), ROOT, &vec![1; 12 << 20]).unwrap();
+    for n in 0..60 {
+        batch.write_file(&path(&format!("/{n}")), ROOT, b"").unwrap();
+    }
+    batch.commit(Flush::ProcessSafe).unwrap();
+    let image = bytes(&disk);
+    let fs = Filesystem::open(disk).unwrap();
+    let offset = |group: u32, blocks: bool| {
+        let descriptor = fs.descriptors()[group as usize];
+        assert_eq!(descriptor.bg_flags() & 3, 0, "both bitmaps of group {group} are there");
+        let bitmap = if blocks { descriptor.block_bitmap() } else { descriptor.inode_bitmap() };
+        Some(fs.geometry().offset(bitmap))
+    };
+    for file in ["/large", "/45"] {
+        let (blocks, inodes) = changed(&image, &removed(&image, file, None).unwrap());
+        let (others, of_blocks): (Vec<u32>, bool) = match file {
+            "/large" => (blocks.iter().copied().filter(|g| !inodes.contains(g)).collect(), true),
+            _ => (inodes.iter().copied().filter(|g| !blocks.contains(g)).collect(), false),
+        };
+        assert!(!others.is_empty(), "{file}: {blocks:?} {inodes:?}");
+        for group in others {
+            removed(&image, file, offset(group, !of_blocks)).unwrap();
+            let error = removed(&image, file, offset(group, of_blocks)).unwrap_err();
+            assert!(error.to_string().contains("checksum"), "{error}");
+        }
+    }
 }
